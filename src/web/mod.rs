@@ -1,0 +1,1 @@
+//! How: the only code that touches JavaScript. Parses options, drives the engine, wraps results.

@@ -1,0 +1,26 @@
+//! What is said: the messages of both protocols, their rows and values, close codes, and validation.
+//! Never decides when or whether to say something, and never touches a clock, a socket or a database.
+//! Called by `engine`, by `web` and by the relay, which all read and write the same bytes through it.
+//!
+//! The rule for input: strict on what is malformed, indifferent to fields and types it does not know.
+
+mod bytes;
+mod change;
+mod close;
+mod error;
+mod frame;
+mod message;
+mod pk;
+pub mod push_pull;
+mod value;
+
+pub use bytes::{SiteId, decode_base64, encode_base64};
+pub use change::{BadRow, Change, MAX_COL_VERSION, MAX_DB_VERSION, Row, RowCode, SENTINEL};
+pub use close::CloseCode;
+pub use error::WireError;
+pub use frame::{Decoded, Message, PROTOCOL_VERSION};
+pub use message::{
+    Body, Cursor, Place, Rejected, Run, SyncAck, SyncError, SyncPush, SyncRequest, SyncResponse,
+};
+pub use pk::{KeyColumn, Pk};
+pub use value::Value;

@@ -1,0 +1,250 @@
+//! One SQLite value and its JSON form. Decides how each storage class is written so that nothing is lost on
+//! the way through JSON: 64-bit integers, integral and infinite reals, blobs, text that is not UTF-8.
+//! Used by `change` for `val`, and by whoever stores rows as JSON.
+
+use serde::de::{self, MapAccess, Visitor};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::bytes::{decode_base64, encode_base64};
+
+/// The largest integer that every JSON reader keeps exactly (2^53 - 1).
+const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
+
+/// A value as SQLite stores it; its five storage classes, and text whose bytes are not UTF-8.
+///
+/// JSON: `null`; a string; an integer within ±(2^53-1), else `{"$int":"…"}`; a number with a fraction or an
+/// exponent, `{"$real":"Infinity"}` where JSON has none; `{"$blob":"base64"}`; `{"$text":"base64"}`.
+#[derive(Debug, Clone)]
+pub enum Value {
+    Null,
+    Integer(i64),
+    /// Never NaN: SQLite stores NaN as NULL.
+    Real(f64),
+    Text(String),
+    /// TEXT that is not valid UTF-8, byte for byte.
+    RawText(Vec<u8>),
+    Blob(Vec<u8>),
+}
+
+impl Value {
+    /// A REAL; NaN becomes NULL, as in SQLite.
+    #[must_use]
+    pub fn real(value: f64) -> Self {
+        if value.is_nan() { Value::Null } else { Value::Real(value) }
+    }
+
+    /// TEXT from its bytes.
+    #[must_use]
+    pub fn text_from_bytes(bytes: Vec<u8>) -> Self {
+        match String::from_utf8(bytes) {
+            Ok(text) => Value::Text(text),
+            Err(error) => Value::RawText(error.into_bytes()),
+        }
+    }
+
+    /// About how many bytes the value takes on the wire.
+    #[must_use]
+    pub fn wire_size(&self) -> usize {
+        match self {
+            Value::Null => 4,
+            Value::Integer(_) | Value::Real(_) => 20,
+            Value::Text(text) => text.len() + 2,
+            Value::RawText(bytes) | Value::Blob(bytes) => bytes.len() * 4 / 3 + 14,
+        }
+    }
+}
+
+/// Bitwise: `-0.0` and `0.0` are different values on the wire.
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Value::Null, Value::Null) => true,
+            (Value::Integer(a), Value::Integer(b)) => a == b,
+            (Value::Real(a), Value::Real(b)) => a.to_bits() == b.to_bits(),
+            (Value::Text(a), Value::Text(b)) => a == b,
+            (Value::RawText(a), Value::RawText(b)) | (Value::Blob(a), Value::Blob(b)) => a == b,
+            (
+                Value::Null
+                | Value::Integer(_)
+                | Value::Real(_)
+                | Value::Text(_)
+                | Value::RawText(_)
+                | Value::Blob(_),
+                _,
+            ) => false,
+        }
+    }
+}
+
+impl Eq for Value {}
+
+fn tagged<S: Serializer>(serializer: S, tag: &str, text: &str) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry(tag, text)?;
+    map.end()
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Value::Null => serializer.serialize_unit(),
+            Value::Integer(n) if n.unsigned_abs() <= MAX_SAFE_INTEGER.unsigned_abs() => {
+                serializer.serialize_i64(*n)
+            }
+            Value::Integer(n) => tagged(serializer, "$int", &n.to_string()),
+            Value::Real(x) if x.is_finite() => serializer.serialize_f64(*x),
+            Value::Real(x) => tagged(serializer, "$real", if *x > 0.0 { "Infinity" } else { "-Infinity" }),
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::RawText(bytes) => tagged(serializer, "$text", &encode_base64(bytes)),
+            Value::Blob(bytes) => tagged(serializer, "$blob", &encode_base64(bytes)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("null, a number, a string, or one of {$int}, {$real}, {$text}, {$blob}")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    /// SQLite has no booleans; a sender that passes JavaScript values through means 0 and 1.
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Integer(i64::from(value)))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Integer(value))
+    }
+
+    /// Beyond i64 SQLite itself reads an integer literal as REAL.
+    #[allow(clippy::cast_precision_loss)]
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        Ok(i64::try_from(value).map_or(Value::Real(value as f64), Value::Integer))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::real(value))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
+    }
+
+    fn visit_string<E: de::Error>(self, value: String) -> Result<Value, E> {
+        Ok(Value::Text(value))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let bad = |what: &str| de::Error::custom(what.to_owned());
+        let Some((tag, text)) = map.next_entry::<String, String>()? else {
+            return Err(bad("an empty object is no value"));
+        };
+        let value = match tag.as_str() {
+            "$int" => text.parse().map(Value::Integer).map_err(|_| bad("$int is not a 64-bit integer"))?,
+            "$real" => parse_real(&text).ok_or_else(|| bad("$real is not a number"))?,
+            "$blob" => decode_base64(&text).map(Value::Blob).ok_or_else(|| bad("$blob is not base64"))?,
+            "$text" => decode_base64(&text)
+                .map(Value::text_from_bytes)
+                .ok_or_else(|| bad("$text is not base64"))?,
+            _ => return Err(bad("an object with this key is no value")),
+        };
+        if map.next_key::<de::IgnoredAny>()?.is_some() {
+            return Err(bad("a value object has one key"));
+        }
+        Ok(value)
+    }
+}
+
+/// A decimal number or one of JavaScript's names for what JSON lacks; NaN is NULL.
+fn parse_real(text: &str) -> Option<Value> {
+    match text {
+        "Infinity" => Some(Value::Real(f64::INFINITY)),
+        "-Infinity" => Some(Value::Real(f64::NEG_INFINITY)),
+        "NaN" => Some(Value::Null),
+        _ if text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b)) => {
+            text.parse().ok().map(Value::real)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Value, String> {
+        serde_json::from_str(json).map_err(|e| e.to_string())
+    }
+
+    fn write(value: &Value) -> String {
+        serde_json::to_string(value).unwrap()
+    }
+
+    #[test]
+    fn every_storage_class_comes_back_as_it_went() {
+        let values = [
+            Value::Null,
+            Value::Integer(0),
+            Value::Integer(MAX_SAFE_INTEGER),
+            Value::Integer(MAX_SAFE_INTEGER + 1),
+            Value::Integer(i64::MAX),
+            Value::Integer(i64::MIN),
+            Value::Real(5.0),
+            Value::Real(-0.0),
+            Value::Real(0.1 + 0.2),
+            Value::Real(f64::MIN_POSITIVE),
+            Value::Real(1e300),
+            Value::Real(f64::INFINITY),
+            Value::Real(f64::NEG_INFINITY),
+            Value::Text(String::new()),
+            Value::Text("a\u{0}b\u{10ffff}".into()),
+            Value::RawText(vec![0x61, 0xff]),
+            Value::Blob(vec![]),
+            Value::Blob(vec![0, 255, 1]),
+        ];
+        for value in values {
+            assert_eq!(read(&write(&value)), Ok(value.clone()), "{}", write(&value));
+        }
+    }
+
+    #[test]
+    fn a_real_stays_a_real_and_an_integer_an_integer() {
+        assert_eq!(write(&Value::Real(5.0)), "5.0");
+        assert_eq!(write(&Value::Integer(5)), "5");
+        assert_eq!(read("5e0"), Ok(Value::Real(5.0)));
+        assert_eq!(read(r#"{"$real":"5"}"#), Ok(Value::Real(5.0)));
+        assert_eq!(read(r#"{"$int":"5"}"#), Ok(Value::Integer(5)));
+        assert_eq!(read("18446744073709551615"), Ok(Value::Real(18_446_744_073_709_551_615.0)));
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused() {
+        for bad in [
+            "{}",
+            "[]",
+            r#"{"$int":"1.5"}"#,
+            r#"{"$int":"9223372036854775808"}"#,
+            r#"{"$int":5}"#,
+            r#"{"$real":"five"}"#,
+            r#"{"$blob":"!"}"#,
+            r#"{"$blob":"","x":1}"#,
+            r#"{"a":1}"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}
