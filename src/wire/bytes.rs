@@ -65,8 +65,7 @@ impl Serialize for SiteId {
 impl<'de> Deserialize<'de> for SiteId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        SiteId::from_base64(&text)
-            .ok_or_else(|| serde::de::Error::custom("a site id is 16 bytes in base64"))
+        SiteId::from_base64(&text).ok_or_else(|| serde::de::Error::custom("a site id is 16 bytes in base64"))
     }
 }
 

@@ -270,8 +270,11 @@ mod tests {
             ("\"db_version\":42", "\"db_version\":9223372036854775807", RowCode::VersionOutOfRange),
             ("\"db_version\":42", "\"db_version\":-1", RowCode::VersionOutOfRange),
             ("\"cl\":1", "\"cl\":2", RowCode::PoisonSentinel),
-            ("\"cid\":\"content\",\"val\":\"Hello!\",\"col_version\":1", "\"cid\":\"-1\",\"val\":null,\"col_version\":3",
-             RowCode::PoisonSentinel),
+            (
+                "\"cid\":\"content\",\"val\":\"Hello!\",\"col_version\":1",
+                "\"cid\":\"-1\",\"val\":null,\"col_version\":3",
+                RowCode::PoisonSentinel,
+            ),
         ];
         for (from, to, code) in cases {
             let text = SEED.replace(from, to);

@@ -184,8 +184,18 @@ mod tests {
 
     #[test]
     fn malformed_keys_are_refused() {
-        for bad in ["", "00", "01", "0109", "01090100", "010B05", "010BFF61", "0106", "010A00", "0149FFFFFFFFFFFFFFFFFF"]
-        {
+        for bad in [
+            "",
+            "00",
+            "01",
+            "0109",
+            "01090100",
+            "010B05",
+            "010BFF61",
+            "0106",
+            "010A00",
+            "0149FFFFFFFFFFFFFFFFFF",
+        ] {
             assert_eq!(Pk::parse(&hex(bad)), None, "{bad}");
         }
     }

@@ -157,9 +157,9 @@ impl<'de> Visitor<'de> for ValueVisitor {
             "$int" => text.parse().map(Value::Integer).map_err(|_| bad("$int is not a 64-bit integer"))?,
             "$real" => parse_real(&text).ok_or_else(|| bad("$real is not a number"))?,
             "$blob" => decode_base64(&text).map(Value::Blob).ok_or_else(|| bad("$blob is not base64"))?,
-            "$text" => decode_base64(&text)
-                .map(Value::text_from_bytes)
-                .ok_or_else(|| bad("$text is not base64"))?,
+            "$text" => {
+                decode_base64(&text).map(Value::text_from_bytes).ok_or_else(|| bad("$text is not base64"))?
+            }
             _ => return Err(bad("an object with this key is no value")),
         };
         if map.next_key::<de::IgnoredAny>()?.is_some() {

@@ -1,0 +1,1 @@
+//! The replication state that lives in the replicated database (being written).

@@ -1,0 +1,307 @@
+/**
+ * crsqlite-sync: keeps the cr-sqlite database of a web app in step with the user's other devices, offline first.
+ * Durations are in milliseconds, sizes in bytes, moments in milliseconds since 1970, unless said otherwise.
+ */
+
+// ------------------------------------------------------------------------------------------------ loading
+
+/** Where the wasm comes from: an address, a response, its bytes, or a compiled module. */
+export type InitInput = string | URL | Request | Response | BufferSource | WebAssembly.Module;
+
+/** Loads the wasm once; every later call returns the same promise. Without `input` the file beside the package. */
+export function init(input?: InitInput | Promise<InitInput>): Promise<void>;
+/** Loads the wasm from bytes or a module that are already here. */
+export function initSync(module: BufferSource | WebAssembly.Module): void;
+export default init;
+
+// ------------------------------------------------------------------------------------------------- errors
+
+/** Every code that an error of this package can carry. The README lists what to do about each. */
+export type ErrorCode =
+  | "not-initialised"
+  | "wasm-is-html"
+  | "bad-option"
+  | "stopped"
+  | "aborted"
+  | "not-storing"
+  | "account-changed"
+  | "cloned-database"
+  | "database-busy"
+  | "database-failed"
+  | "database-closed"
+  | "storage-full"
+  | "orphan-clock-table"
+  | "malformed-message"
+  | "unsupported-version"
+  | "inbox-overflow"
+  | "peer-error"
+  | "not-connected"
+  | "disconnected"
+  | "connect-failed"
+  | "connect-timeout"
+  | "request-timeout"
+  | "invalid-response"
+  | "server-error"
+  | "http-status"
+  | "rate-limited"
+  | "network"
+  | "needs-auth"
+  | "gave-up"
+  | "listener-threw";
+
+/** What every error of this package looks like. Real `Error`s: `instanceof Error` holds. */
+export interface SyncError extends Error {
+  readonly code: ErrorCode;
+  /** Trying again later may help. */
+  readonly retryable: boolean;
+  /** HTTP status, where there was one. */
+  readonly status?: number;
+  /** WebSocket close code, where there was one. */
+  readonly closeCode?: number;
+  /** Milliseconds that the server asked to wait. */
+  readonly retryAfter?: number;
+}
+
+// --------------------------------------------------------------------------------------------- transports
+
+export type MaybeAsync<T> = T | (() => T | Promise<T>);
+
+export type TransportState = "idle" | "connecting" | "open" | "waiting" | "offline" | "needs-auth" | "failed" | "closed";
+
+export interface TransportStatus {
+  readonly state: TransportState;
+  /** Why, in a stable word; the close code and its reason where a socket was closed. */
+  readonly reason?: string;
+  readonly closeCode?: number;
+  /** When the next attempt starts. */
+  readonly retryAt?: number;
+}
+
+export interface WsTransportOptions {
+  /** `ws:` or `wss:`; a function is asked again at every attempt. */
+  url: MaybeAsync<string>;
+  /** What is spoken on the socket. Default "push-pull". */
+  protocol?: "push-pull" | "relay";
+  /** Push-pull only: sent as the auth frame after every open. */
+  headers?: MaybeAsync<Record<string, string>>;
+  /** Base of the backoff. Default 3000 (relay: 1000). */
+  reconnectIntervalMs?: number;
+  /** 0 = for ever. Default 10 (relay: 0). */
+  maxReconnectAttempts?: number;
+  /** Default 30000. */
+  requestTimeoutMs?: number;
+  /** Default 10000. */
+  connectionTimeoutMs?: number;
+}
+
+/**
+ * What `SyncClient` needs of a transport that carries the relay protocol. `WsTransport` with
+ * `protocol: "relay"` is one; anything that moves text frames both ways can be another.
+ */
+export interface MessageTransport {
+  readonly name: string;
+  readonly protocol: "relay";
+  readonly state: TransportState;
+  readonly status: TransportStatus;
+  /** Opens, and keeps it open. Resolves at the first open. */
+  connect(): Promise<void>;
+  disconnect(): Promise<void>;
+  /** Ends whatever there is and connects again at once. */
+  reconnect(): void;
+  /** Hands one text frame to the open connection; false when there is none. */
+  send(frame: string): boolean;
+  /** Every text frame that arrives. */
+  onMessage(listener: (frame: string) => void): () => void;
+  onStateChange(listener: (status: TransportStatus) => void): () => void;
+  /** Told when the peer has proved itself, so that backoff can start over. */
+  healthy?(): void;
+}
+
+// ----------------------------------------------------------------------------------------------- database
+
+/**
+ * The part of `@vlcn.io/crsqlite-wasm`'s `DB` that is used. Its `DB` satisfies this as it is.
+ */
+export interface Database {
+  readonly filename: string;
+  readonly siteid: string;
+  execA(sql: string, bind?: unknown[]): Promise<any[]>;
+  exec(sql: string, bind?: unknown[]): Promise<any>;
+  tx(body: (tx: any) => Promise<void>): Promise<void>;
+  prepare(sql: string): Promise<any>;
+  onUpdate(listener: (type: number, database: string, table: string, rowid: bigint) => void): () => void;
+}
+
+// ------------------------------------------------------------------------------------------------- client
+
+export interface SyncClientOptions {
+  db: Database;
+  transport: MessageTransport;
+  /** Only these tables are sent and applied. Default: every replicated table. */
+  tables?: string[];
+  /** The most changes in one message. Default 5000. */
+  batchChanges?: number;
+  /** About the most bytes in one message. Default 524288. */
+  batchBytes?: number;
+  /** Names the remote in the database's own bookkeeping. Default: origin and path of the transport's URL, or its name. */
+  remoteId?: string;
+  /** One leader per database and remote across tabs, by Web Locks. Default true where locks exist. */
+  multiTab?: boolean;
+  logger?: { debug?(...args: unknown[]): void; warn?(...args: unknown[]): void; error?(...args: unknown[]): void };
+}
+
+export type SyncState =
+  | "stopped" | "standby" | "offline" | "connecting" | "catching-up" | "live" | "needs-auth" | "failed";
+
+export interface SyncStatus {
+  readonly state: SyncState;
+  /** A stable word for why, where the state alone does not say. */
+  readonly reason?: string;
+  /** Local changes that no relay has stored yet (plain relay: not sent yet). One change is one column of one row. */
+  readonly pendingChanges: number;
+  readonly oldestPendingAt?: number;
+  /** When this database last knew that it was up to date. Survives a reload. */
+  readonly lastSyncedAt?: number;
+  /** Rows that could not be applied here and wait for a schema that fits. */
+  readonly quarantined: number;
+  /** Rows of ours that the relay refused. */
+  readonly rejected: number;
+  readonly retryAt?: number;
+  readonly roundTripMs?: number;
+  readonly progress: { readonly received: number; readonly sent: number; readonly remainingVersions?: number };
+}
+
+/** The key columns of one row, in the order of its primary key. */
+export type PrimaryKey = (string | number | bigint | Uint8Array | null)[];
+
+export interface AppliedEvent {
+  /** Site id (hex) of the device that sent them, or of the relay's log. */
+  readonly from: string;
+  readonly source: "remote" | "tab";
+  /** Table → keys of its rows that changed. */
+  readonly tables: Readonly<Record<string, readonly PrimaryKey[]>>;
+}
+
+/** One row that was kept aside. */
+export interface KeptRow {
+  /** Site id (hex) of who sent it, or who refused it. */
+  readonly peer: string;
+  /** Stable code: see the README. */
+  readonly code: string;
+  /** The row as it travels (PROTOCOL.md, "Rows"). */
+  readonly row: unknown;
+}
+
+export interface SyncEvents {
+  status: SyncStatus;
+  applied: AppliedEvent;
+  rejected: readonly KeptRow[];
+  error: SyncError;
+}
+
+export class SyncClient {
+  constructor(options: SyncClientOptions);
+  /** Takes the lead if no other tab has it, connects, and keeps the database in step until `stop`. Idempotent. */
+  start(): Promise<void>;
+  /** Lets go: the connection, the lock, the listeners on the database. Idempotent. */
+  stop(): Promise<void>;
+  /** Asks for everything new and sends what is pending; resolves when both are done. */
+  syncNow(signal?: AbortSignal): Promise<void>;
+  /** The present state. Never throws. */
+  readonly status: SyncStatus;
+  on<K extends keyof SyncEvents>(event: K, listener: (value: SyncEvents[K]) => void): () => void;
+  /** Resolves when this database has caught up with this remote at least once in its life. */
+  waitForFirstSync(signal?: AbortSignal): Promise<void>;
+  /** Resolves when all that is committed now was sent, or stored by the relay. Default level "stored". */
+  waitForSynced(options?: { level?: "sent" | "stored"; signal?: AbortSignal }): Promise<void>;
+  quarantine(): Promise<readonly KeptRow[]>;
+  rejected(): Promise<readonly KeptRow[]>;
+}
+
+/** A WebSocket that reconnects by itself, speaking push-pull (seed contract) or the relay protocol. */
+export class WsTransport {
+  constructor(options: WsTransportOptions);
+  readonly name: "websocket";
+  readonly protocol: "push-pull" | "relay";
+  readonly state: TransportState;
+  readonly status: TransportStatus;
+  connect(): Promise<void>;
+  disconnect(): Promise<void>;
+  reconnect(): void;
+  isConnected(): boolean;
+  onStateChange(listener: (status: TransportStatus) => void): () => void;
+  /** relay protocol */
+  send(frame: string): boolean;
+  /** relay protocol */
+  onMessage(listener: (frame: string) => void): () => void;
+  /** relay protocol */
+  healthy(): void;
+  /** push-pull protocol */
+  push(changes: SyncChangeRecord[], options?: PushOptions): Promise<SyncPushResult>;
+  /** push-pull protocol */
+  pull(options?: PullOptions): Promise<SyncPullResult>;
+  /** push-pull protocol: changes that the server sends unasked */
+  onServerPush(listener: (changes: SyncPullResult["changes"]) => void): () => void;
+}
+
+// ------------------------------------------------------------------------------- the push-pull contract
+
+export type ID = string | number;
+
+export interface SyncChangeRecord {
+  id: string;
+  collection: string;
+  recordId: ID;
+  type: "create" | "update" | "delete";
+  data: Record<string, unknown> | null;
+  prevData: Record<string, unknown> | null;
+  timestamp: string;
+  status: "pending" | "syncing" | "committed" | "failed";
+  retries: number;
+  errorMessage: string | null;
+  createdAt: string;
+  updatedAt: string;
+}
+
+export interface SyncConflict {
+  changeId: string;
+  recordId: ID;
+  collection: string;
+  local: Record<string, unknown> | null;
+  remote: Record<string, unknown> | null;
+  localTimestamp: string;
+  remoteTimestamp: string;
+  fieldConflicts: string[];
+}
+
+export interface SyncPushResult {
+  accepted: { id: string; serverTimestamp: string }[];
+  conflicts: SyncConflict[];
+  errors: { id: string; error: string }[];
+}
+
+export interface SyncPullResult {
+  changes: {
+    id: string;
+    collection: string;
+    recordId: ID;
+    type: "create" | "update" | "delete";
+    data: Record<string, unknown> | null;
+    timestamp: string;
+  }[];
+  cursor: string | null;
+  hasMore: boolean;
+}
+
+export interface PushOptions {
+  batchSize?: number;
+  signal?: AbortSignal;
+}
+
+export interface PullOptions {
+  cursor?: string | null;
+  collections?: string[];
+  batchSize?: number;
+  signal?: AbortSignal;
+  timeout?: number;
+}
