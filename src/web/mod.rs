@@ -1,1 +1,4 @@
 //! How: the only code that touches JavaScript. Parses options, drives the engine, wraps results.
+
+pub mod error;
+pub mod timer;
