@@ -1,1 +1,80 @@
-fn main() {}
+//! `cargo xtask`: everything that a person or CI does with this repository.
+//! Decides which steps make up a task; how a step is done is said in its module; knows nothing of the product.
+//! Called through the alias in `.cargo/config.toml`.
+
+mod browser;
+mod demo;
+mod fresh;
+mod npm;
+mod pack;
+mod ready;
+mod run;
+mod rust;
+mod suites;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::suites::Suite;
+use crate::workspace::Workspace;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Builds, tests, packs and shows crsqlite-sync.")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Builds everything, starts the relay with the demo app and prints its address
+    Demo {
+        /// Opens the demo in the browser
+        #[arg(long)]
+        open: bool,
+        #[arg(long, default_value_t = 8787)]
+        port: u16,
+    },
+    /// Runs the tests, all of them or some of: native, wasm, package, node, e2e
+    Test {
+        /// May be given several times
+        #[arg(long, value_enum)]
+        only: Vec<Suite>,
+    },
+    /// Makes the npm package: pkg/ and target/pack/crsqlite-sync.tgz
+    Pack,
+    /// What CI runs: formatting, lints, dependencies, all tests
+    Ready,
+    /// Runs random worlds through the simulator
+    Sim {
+        /// How many worlds
+        #[arg(long)]
+        seeds: u64,
+        /// The first one; a failing world is replayed with `--seeds 1 --seed N`
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+}
+
+fn main() -> ExitCode {
+    match perform(Args::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> anyhow::Result<()> {
+    let ws = Workspace::find()?;
+    match task {
+        Task::Demo { open, port } => demo::demo(&ws, open, port),
+        Task::Test { only } => suites::test(&ws, &only),
+        Task::Pack => pack::pack(&ws).map(|_| ()),
+        Task::Ready => ready::ready(&ws),
+        Task::Sim { seeds, seed } => ready::sim(&ws, seeds, seed),
+    }
+}

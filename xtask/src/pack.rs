@@ -1,0 +1,159 @@
+//! `cargo xtask pack`: from the Rust crate to the npm package.
+//! Decides what is in the package and in which order it is made; the public API is the crate's, the loader's
+//! (`src/web/js/`) and `src/web/types.d.ts`'s. Called by `main`, and by every task that needs the package.
+
+mod glue;
+mod size;
+mod template;
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use duct::{Expression, cmd};
+
+use crate::fresh::{Inputs, Stamp, listed};
+use crate::npm::{self, NPM};
+use crate::run;
+use crate::rust;
+use crate::workspace::Workspace;
+
+const TEMPLATE: &str = "pkg.json.template";
+const LOADERS: &str = "src/web/js";
+const TYPES: &str = "src/web/types.d.ts";
+/// Where npm installs wasm-opt; shared with the tests.
+pub(crate) const TOOLS: &str = "tests";
+
+const LICENSES: [&str; 2] = ["LICENSE-MIT", "LICENSE-APACHE"];
+const PAGES: [&str; 3] = ["README.md", "CHANGELOG.md", "PROTOCOL.md"];
+
+/// Makes pkg/ and the tarball, unless nothing changed, and returns the tarball.
+pub(crate) fn pack(ws: &Workspace) -> Result<PathBuf> {
+    npm::ensure_node()?;
+    rust::ensure_target()?;
+    let (wasm, tools) = build(ws)?;
+
+    let word = inputs(ws, &wasm, &tools)?.word();
+    let stamp = Stamp::at(ws.scratch()?.join("pack.stamp"));
+    let sizes = ws.scratch()?.join("sizes.txt");
+    if stamp.says(&word) && ws.tarball().exists() && ws.pkg().join("package.json").exists() {
+        run::step("the package is up to date");
+        print!("{}", run::read(&sizes)?);
+        return Ok(ws.tarball());
+    }
+
+    fill(ws, &wasm, &tools)?;
+    let report = size::weigh(&ws.pkg())?;
+    print!("{report}");
+    report.gate()?;
+    let tarball = tie(ws)?;
+    run::write(&sizes, &report.to_string())?;
+    stamp.set(&word)?;
+    Ok(tarball)
+}
+
+// Three things that do not wait for each other: the linker works on one core, npm on the network.
+fn build(ws: &Workspace) -> Result<(PathBuf, PathBuf)> {
+    thread::scope(|scope| {
+        let npm = scope.spawn(|| npm::install(ws, TOOLS));
+        let tools = scope.spawn(|| rust::wasm_tools(ws));
+        let wasm = rust::client_wasm(ws);
+        npm.join().map_err(|_| anyhow::anyhow!("npm's thread panicked"))??;
+        let tools = tools.join().map_err(|_| anyhow::anyhow!("cargo's thread panicked"))??;
+        Ok((wasm?, tools))
+    })
+}
+
+fn inputs(ws: &Workspace, wasm: &Path, tools: &Path) -> Result<Inputs> {
+    let mut inputs = Inputs::of_this_tool()?;
+    inputs.file(wasm)?;
+    inputs.file(tools)?;
+    inputs.file(&ws.path("Cargo.toml"))?;
+    inputs.file(&ws.path(TEMPLATE))?;
+    inputs.file(&ws.path(TYPES))?;
+    inputs.file(&ws.path(TOOLS).join("package-lock.json"))?;
+    inputs.folder(&ws.path(LOADERS), &[])?;
+    for page in LICENSES.iter().chain(&PAGES).map(|name| ws.path(name)).filter(|path| path.exists()) {
+        inputs.file(&page)?;
+    }
+    Ok(inputs)
+}
+
+// Writes pkg/ from nothing.
+fn fill(ws: &Workspace, wasm: &Path, tools: &Path) -> Result<()> {
+    let pkg = ws.pkg();
+    for old in if pkg.exists() { listed(&pkg)? } else { Vec::new() } {
+        let removed = if old.is_dir() { std::fs::remove_dir_all(&old) } else { std::fs::remove_file(&old) };
+        removed.with_context(|| format!("removing {}", old.display()))?;
+    }
+    run::write(&pkg.join("package.json"), &template::render(&run::read(&ws.path(TEMPLATE))?, ws)?)?;
+
+    let raw = bindgen(ws, wasm, tools)?;
+    let optimised = pkg.join("crsqlite_sync_bg.wasm");
+    run::quiet("wasm-opt", &wasm_opt(ws, &raw.join("crsqlite_sync_bg.wasm"), &optimised)?)?;
+    let generated = run::read(&raw.join("crsqlite_sync.js"))?;
+    run::write(&pkg.join("crsqlite_sync.js"), &glue::guard(&generated)?)?;
+    size::inline(&optimised, &pkg.join("crsqlite_sync_bg.base64.js"))?;
+
+    for file in listed(&ws.path(LOADERS))? {
+        let name = file.file_name().context("a loader without a name")?;
+        run::copy(&file, &pkg.join(name))?;
+    }
+    run::copy(&ws.path(TYPES), &pkg.join("index.d.ts"))?;
+    for name in LICENSES {
+        run::copy(&ws.path(name), &pkg.join(name))?;
+    }
+    for name in PAGES {
+        if ws.path(name).exists() {
+            run::copy(&ws.path(name), &pkg.join(name))?;
+        } else {
+            run::step(&format!("there is no {name} yet: the package goes without it"));
+        }
+    }
+    Ok(())
+}
+
+// wasm-bindgen's own output, in our scratch folder. Without its types (ours are written by hand) and without its own
+// address of the .wasm, because the package must name that file exactly once, in the loader.
+fn bindgen(ws: &Workspace, wasm: &Path, tools: &Path) -> Result<PathBuf> {
+    let out = ws.scratch()?.join("bindgen");
+    if out.exists() {
+        std::fs::remove_dir_all(&out).with_context(|| format!("removing {}", out.display()))?;
+    }
+    let call = cmd!(
+        tools,
+        "bindgen",
+        "--target",
+        "web",
+        "--no-typescript",
+        "--omit-default-module-path",
+        "--out-name",
+        "crsqlite_sync",
+        "--out-dir",
+        &out,
+        wasm
+    );
+    run::quiet("wasm-bindgen", &call)?;
+    if out.join("snippets").exists() {
+        bail!("the crate uses inline JavaScript (snippets), which the package does not carry");
+    }
+    Ok(out)
+}
+
+fn wasm_opt(ws: &Workspace, from: &Path, to: &Path) -> Result<Expression> {
+    let script = ws.path(TOOLS).join("node_modules/binaryen/bin/wasm-opt");
+    let args = [from.as_os_str(), "-Os".as_ref(), "-o".as_ref(), to.as_os_str()];
+    npm::node(&script, args)
+}
+
+fn tie(ws: &Workspace) -> Result<PathBuf> {
+    let tarball = ws.tarball();
+    let folder = tarball.parent().context("the tarball lies nowhere")?;
+    std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    let call = cmd!(NPM, "pack", "--silent", "--ignore-scripts", "--pack-destination", folder).dir(ws.pkg());
+    run::quiet("npm pack", &call)?;
+    let versioned = folder.join(format!("{}-{}.tgz", ws.field("name")?, ws.field("version")?));
+    run::copy(&versioned, &tarball)?;
+    println!("  {}", tarball.display());
+    Ok(tarball)
+}

@@ -1,0 +1,153 @@
+//! `cargo xtask test`: the five suites, from the quickest to the widest.
+//! Decides what a suite needs and which runner runs it; goes on after a failure and ends with every runner's own
+//! closing lines. Called by `main` and `ready`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use duct::{Expression, cmd};
+
+use crate::browser;
+use crate::demo;
+use crate::fresh::listed;
+use crate::npm;
+use crate::pack::{self, TOOLS};
+use crate::run::{self, Tested};
+use crate::rust;
+use crate::workspace::{CLIENT, Workspace, cargo};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Suite {
+    /// Rust on this machine: wire, engine, relay, simulator
+    Native,
+    /// Rust in a headless browser
+    Wasm,
+    /// The packed package, installed as a user would
+    Package,
+    /// The package with the real cr-sqlite under Node
+    Node,
+    /// The demo app in browsers, with a relay
+    E2e,
+}
+
+/// Runs the named suites, or all of them when none is named.
+pub(crate) fn test(ws: &Workspace, only: &[Suite]) -> Result<()> {
+    let suites: Vec<Suite> =
+        Suite::value_variants().iter().copied().filter(|s| only.is_empty() || only.contains(s)).collect();
+    let mut endings = Vec::new();
+    for suite in &suites {
+        endings.push((*suite, suite.run(ws)));
+    }
+
+    println!("\nHow the suites ended:");
+    let mut failed = Vec::new();
+    for (suite, ending) in &endings {
+        let name = suite.name();
+        match ending {
+            Ok(tested) => tested.closing.iter().for_each(|line| println!("  {name:8} {line}")),
+            Err(error) => println!("  {name:8} did not run: {error:#}"),
+        }
+        if !ending.as_ref().is_ok_and(|tested| tested.passed) {
+            failed.push(name);
+        }
+    }
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+impl Suite {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Wasm => "wasm",
+            Self::Package => "package",
+            Self::Node => "node",
+            Self::E2e => "e2e",
+        }
+    }
+
+    fn run(self, ws: &Workspace) -> Result<Tested> {
+        match self {
+            Self::Native => native(ws),
+            Self::Wasm => wasm(ws),
+            Self::Package => package(ws),
+            Self::Node => real(ws),
+            Self::E2e => end_to_end(ws),
+        }
+    }
+}
+
+fn native(ws: &Workspace) -> Result<Tested> {
+    let nextest = cmd!(cargo(), "nextest", "--version").stdout_null().stderr_null().unchecked().run()?;
+    // wasm-tools only calls a library: it has no tests, and building it here would cost two minutes.
+    let which = ["--workspace", "--exclude", "wasm-tools"];
+    let run = |args: &[&str]| duct::cmd(cargo(), args.iter().chain(&which)).dir(ws.root());
+    if !nextest.status.success() {
+        return run::tested("native tests (cargo test)", &run(&["test", "--no-fail-fast"]));
+    }
+    let units = run::tested("native tests (cargo nextest)", &run(&["nextest", "run", "--no-fail-fast"]))?;
+    // nextest leaves the examples in the documentation out.
+    let docs = run::tested("examples in the documentation", &run(&["test", "--doc", "--quiet"]))?;
+    Ok(Tested {
+        passed: units.passed && docs.passed,
+        closing: units.closing.into_iter().chain(docs.closing).collect(),
+    })
+}
+
+fn wasm(ws: &Workspace) -> Result<Tested> {
+    rust::ensure_target()?;
+    let browser = browser::ensure_with_driver()?;
+    rust::wasm_tools(ws)?;
+    let call =
+        cmd!(cargo(), "test", "--package", CLIENT, "--tests", "--no-fail-fast", "--target", rust::TARGET)
+            .dir(ws.root())
+            .env("CHROMEDRIVER", &browser.driver)
+            .env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", browser::capabilities(ws, &browser)?);
+    run::tested("tests in a headless browser", &call)
+}
+
+fn package(ws: &Workspace) -> Result<Tested> {
+    pack::pack(ws)?;
+    node_tests(ws, "tests/package", |call| call)
+}
+
+fn real(ws: &Workspace) -> Result<Tested> {
+    pack::pack(ws)?;
+    node_tests(ws, "tests/node", |call| call)
+}
+
+fn end_to_end(ws: &Workspace) -> Result<Tested> {
+    // Asked first, so that nobody waits for a build that cannot be used.
+    let chrome = browser::ensure()?;
+    let app = demo::app(ws)?;
+    let relay = rust::relay(ws)?;
+    node_tests(ws, "tests/e2e", |call| {
+        call.env("CHROME", &chrome).env("CRSQLITE_RELAY", &relay).env("CRSQLITE_SYNC_APP", &app)
+    })
+}
+
+// Files named one by one, because `node --test` reads folders differently in every major version.
+fn node_tests(ws: &Workspace, folder: &str, with: impl FnOnce(Expression) -> Expression) -> Result<Tested> {
+    npm::install(ws, TOOLS)?;
+    let files = tests_in(&ws.path(folder))?;
+    if files.is_empty() {
+        let closing = vec![format!("there are no tests in {folder}/ yet")];
+        return Ok(Tested { closing, passed: true });
+    }
+    let flags = ["--test", "--test-reporter=spec"].map(PathBuf::from);
+    let call = duct::cmd("node", flags.into_iter().chain(files)).dir(ws.root());
+    let call = call.env("CRSQLITE_SYNC_TARBALL", ws.tarball()).env("CRSQLITE_SYNC_PKG", ws.pkg());
+    run::tested(&format!("tests of {folder}/ (node --test)"), &with(call))
+}
+
+fn tests_in(folder: &std::path::Path) -> Result<Vec<PathBuf>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut files = listed(folder)?;
+    files.retain(|path| path.to_string_lossy().ends_with(".test.mjs"));
+    Ok(files)
+}
