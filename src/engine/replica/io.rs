@@ -18,6 +18,8 @@ pub struct Config {
     pub budget: Budget,
     /// Seeds the jitter.
     pub seed: u64,
+    /// How often the database is looked at for changes that nobody announced (other tabs, raw SQL).
+    pub poll: Duration,
 }
 
 /// A job's number: its answer names it.

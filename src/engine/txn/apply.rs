@@ -1,0 +1,250 @@
+//! Merging rows and moving the cursor that speaks of them, in one transaction. Decides which rows fit, which are
+//! kept aside, and whether a message may move *received*.
+
+use super::{Advance, Applied, Apply, Durable, Txn, What};
+use crate::engine::meta::{LogState, Meta};
+use crate::engine::store::{KeptRow, List, Schema, Store, StoreError};
+use crate::wire::{BadRow, Change, Cursor, Pk, Place, Row, RowCode, Run, SiteId};
+
+/// How many rows the quarantine holds.
+const QUARANTINE_ROWS: usize = 10_000;
+
+pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Result<What, StoreError> {
+    let mut applied = Applied::default();
+    if let Some(durable) = &apply.durable {
+        match judge(&mut txn.meta, apply.sender, durable) {
+            Verdict::OtherAccount => return Ok(What::OtherAccount),
+            Verdict::Less => applied.reset = true,
+            Verdict::Stands => {}
+        }
+    }
+    let before = txn.store.max_version().await?;
+    let held = txn.meta.received.get(&apply.sender).cloned();
+    if !apply.rows.is_empty() {
+        let schema = txn.store.schema().await?;
+        let merged = merge_rows(txn.store, &schema, apply.tables.as_ref(), apply.rows.clone()).await?;
+        applied.taken = merged.keys_taken;
+        applied.quarantined = merged.refused.len();
+        keep_aside(txn, apply.sender, held.as_ref(), &merged, schema.version).await?;
+        applied.touched = merged.keys;
+    }
+    let after = txn.record_head().await?.max(before);
+    let moved = txn.store.max_version().await? > before;
+    if !moved {
+        applied.touched.clear();
+    }
+    if let Some(log) = apply.log
+        && moved
+    {
+        txn.meta.logs.entry(log).or_default().note_range(before, after);
+    }
+    applied.gap = advance(&mut txn.meta, apply.sender, &apply.advance);
+    if let (Some(log), Advance::Answer { run, current, .. }) = (apply.log, &apply.advance) {
+        let state = txn.meta.logs.entry(log).or_default();
+        see(state, run, *current);
+    }
+    Ok(What::Applied(applied))
+}
+
+enum Verdict {
+    Stands,
+    /// The log is new to us, or holds less than it did.
+    Less,
+    OtherAccount,
+}
+
+/// Whether this is our account's log, and whether it still has what it acknowledged.
+fn judge(meta: &mut Meta, log: SiteId, durable: &Durable) -> Verdict {
+    if let (Some(ours), Some(theirs)) = (&meta.account, &durable.account)
+        && ours != theirs
+    {
+        return Verdict::OtherAccount;
+    }
+    if meta.account.is_none() {
+        meta.account.clone_from(&durable.account);
+    }
+    let known = meta.log == Some(log) && meta.logs.contains_key(&log);
+    let stands = match &durable.claimed {
+        Some((site, claim)) if *site == log => durable.stored.unwrap_or(0) >= claim.version,
+        // We claimed nothing of this log: right only while we have seen nothing of it.
+        Some(_) | None => meta.logs.get(&log).is_none_or(|state| state.stored.is_none()),
+    };
+    meta.log = Some(log);
+    let state = meta.logs.entry(log).or_default();
+    if known && stands {
+        return Verdict::Stands;
+    }
+    if !stands {
+        state.reset();
+    }
+    Verdict::Less
+}
+
+/// Moves *received* if this message continues it. True when the message begins after it: something is missing.
+fn advance(meta: &mut Meta, sender: SiteId, advance: &Advance) -> bool {
+    match advance {
+        Advance::Nothing => false,
+        Advance::Answer { run, base, current, head, carried } => {
+            let held = meta.received.get(&sender);
+            let continues = match held {
+                Some(held) if held.run == *run => *base <= held.version,
+                Some(_) | None => {
+                    *base == 0 || carried.as_ref().is_some_and(|carried| carried.as_ref() == held)
+                }
+            };
+            let behind = held.is_some_and(|held| held.run == *run && *current < held.version);
+            if continues && !behind {
+                let cursor = Cursor { run: run.clone(), version: *current, head: *head };
+                meta.received.insert(sender, cursor);
+            }
+            !continues
+        }
+        Advance::Forward(place) => forward(meta, place),
+    }
+}
+
+/// Books a place of a log that was forwarded or acknowledged. True when places before it are missing.
+pub(super) fn forward(meta: &mut Meta, place: &Place) -> bool {
+    let state = meta.logs.entry(place.site_id).or_default();
+    see(state, &place.run, place.version);
+    let seen_all = match meta.received.get_mut(&place.site_id) {
+        Some(held) if held.run == place.run && held.head.is_none() && place.base_version <= held.version => {
+            held.version = held.version.max(place.version);
+            true
+        }
+        // Behind what we have, or while a page is pending: the answer to come covers it.
+        Some(held) => held.run == place.run && place.version <= held.version,
+        None => false,
+    };
+    !seen_all
+}
+
+/// Remembers the highest place of the log that we have seen.
+fn see(state: &mut LogState, run: &Run, version: i64) {
+    let higher = state.stored.as_ref().is_none_or(|seen| seen.run != *run || seen.version < version);
+    if higher {
+        state.stored = Some(Cursor { run: run.clone(), version, head: None });
+    }
+}
+
+/// What merging a message's rows gave.
+pub(super) struct Merged {
+    /// Keys of the rows that were taken.
+    pub(super) keys: Vec<(String, Pk)>,
+    pub(super) keys_taken: usize,
+    pub(super) refused: Vec<BadRow>,
+}
+
+/// Fits rows to the schema and merges those that fit; rows of other tables than `tables` are passed over.
+pub(super) async fn merge_rows<S: Store>(
+    store: &mut S,
+    schema: &Schema,
+    tables: Option<&Vec<String>>,
+    rows: Vec<Row>,
+) -> Result<Merged, StoreError> {
+    let mut refused = Vec::new();
+    let mut fitting = Vec::with_capacity(rows.len());
+    for row in rows {
+        match row {
+            Err(bad) => refused.push(bad),
+            Ok(change) if tables.is_some_and(|tables| !tables.contains(&change.table)) => {}
+            Ok(change) => match fit(schema, &change) {
+                Ok(fitted) => fitting.push((change, fitted)),
+                Err(code) => refused.push(BadRow { code, text: change.to_json() }),
+            },
+        }
+    }
+    let (originals, fitted): (Vec<Change>, Vec<Change>) = fitting.into_iter().unzip();
+    let failed = store.merge(&fitted).await?;
+    for (index, code) in &failed {
+        if let Some(change) = originals.get(*index) {
+            refused.push(BadRow { code: *code, text: change.to_json() });
+        }
+    }
+    let mut keys: Vec<(String, Pk)> = fitted
+        .into_iter()
+        .enumerate()
+        .filter(|(index, _)| !failed.iter().any(|(bad, _)| bad == index))
+        .map(|(_, change)| (change.table, change.pk))
+        .collect();
+    let keys_taken = keys.len();
+    keys.sort();
+    keys.dedup();
+    Ok(Merged { keys, keys_taken, refused })
+}
+
+/// The row as the local schema would hold it.
+fn fit(schema: &Schema, change: &Change) -> Result<Change, RowCode> {
+    let table = schema.tables.get(&change.table).ok_or(RowCode::UnknownTable)?;
+    let columns = change.pk.columns();
+    if columns.len() != table.key.len() {
+        return Err(RowCode::KeyMismatch);
+    }
+    let key: Vec<_> =
+        columns.into_iter().zip(&table.key).map(|(value, affinity)| affinity.apply(value)).collect();
+    if key.contains(&crate::wire::Value::Null) {
+        return Err(RowCode::KeyMismatch);
+    }
+    let mut fitted = change.clone();
+    fitted.pk = Pk::pack(&key).ok_or(RowCode::KeyMismatch)?;
+    fitted.db_version = 0;
+    if !fitted.is_sentinel() {
+        let affinity = table.columns.get(&fitted.cid).ok_or(RowCode::UnknownColumn)?;
+        fitted.val = affinity.apply(fitted.val);
+    }
+    Ok(fitted)
+}
+
+/// Puts refused rows into the quarantine; where it is full, remembers the cursor to come back to.
+async fn keep_aside<S: Store>(
+    txn: &mut Txn<'_, S>,
+    sender: SiteId,
+    held: Option<&Cursor>,
+    merged: &Merged,
+    schema: i64,
+) -> Result<(), StoreError> {
+    if merged.refused.is_empty() {
+        return Ok(());
+    }
+    let kept = txn.store.kept(List::Quarantine).await?;
+    let mut rows: Vec<KeptRow> = Vec::new();
+    for bad in &merged.refused {
+        let row = KeptRow { peer: sender, row: bad.text.clone(), code: bad.code, schema };
+        let known = |other: &KeptRow| other.peer == row.peer && other.row == row.row;
+        if !kept.iter().any(known) && !rows.iter().any(known) {
+            rows.push(row);
+        }
+    }
+    let room = QUARANTINE_ROWS.saturating_sub(kept.len());
+    if rows.len() > room {
+        rows.truncate(room);
+        if let Some(held) = held {
+            txn.meta.rewind.entry(sender).or_insert_with(|| held.clone());
+        } else if let Some(run) = txn.meta.run().cloned() {
+            // A cursor of a run that the sender does not know: it starts from the beginning.
+            txn.meta.rewind.entry(sender).or_insert(Cursor { run, version: 0, head: None });
+        }
+    }
+    txn.quarantined = Some((kept.len() + rows.len()) as u64);
+    txn.store.keep(List::Quarantine, &rows).await?;
+    // Rows that were kept aside have to reach the log as well.
+    Ok(())
+}
+
+/// Writes kept rows anew with the reason and the schema of their latest trial.
+pub(super) async fn restate<S: Store>(
+    store: &mut S,
+    still: &[KeptRow],
+    merged: &Merged,
+    schema: i64,
+) -> Result<(), StoreError> {
+    let renewed: Vec<KeptRow> = still
+        .iter()
+        .map(|row| {
+            let code = merged.refused.iter().find(|bad| bad.text == row.row).map_or(row.code, |bad| bad.code);
+            KeptRow { code, schema, ..row.clone() }
+        })
+        .collect();
+    store.forget(List::Quarantine, still).await?;
+    store.keep(List::Quarantine, &renewed).await
+}
