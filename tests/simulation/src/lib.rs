@@ -1,0 +1,2 @@
+//! A deterministic simulator of crsqlite-sync.
+pub mod model;
