@@ -110,8 +110,9 @@ fn wasm(ws: &Workspace) -> Result<Tested> {
 }
 
 fn package(ws: &Workspace) -> Result<Tested> {
+    let chrome = browser::ensure()?;
     pack::pack(ws)?;
-    node_tests(ws, "tests/package", |call| call)
+    node_tests(ws, "tests/package", |call| call.env("CHROME", &chrome))
 }
 
 fn real(ws: &Workspace) -> Result<Tested> {

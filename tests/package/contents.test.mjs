@@ -1,0 +1,45 @@
+// What is in the tarball, and that its manifest tells the truth.
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { test } from "node:test";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
+import { pkg } from "./installed.mjs";
+
+const read = (name) => readFileSync(join(pkg, name), "utf8");
+// Node refuses to require a module that awaits at its top level.
+const canRequire = process.features.require_module === true;
+const scripts = readdirSync(pkg).filter((name) => name.endsWith(".js"));
+
+test("the tarball carries the entries, their types, one wasm file and the licenses", () => {
+  const files = readdirSync(pkg);
+  for (const name of ["index.js", "index.d.ts", "slim.js", "slim.d.ts", "inline.js", "inline.d.ts", "package.json"]) {
+    assert.ok(files.includes(name), name);
+  }
+  assert.deepEqual(files.filter((name) => name.endsWith(".wasm")), ["crsqlite_sync_bg.wasm"]);
+  assert.ok(files.includes("LICENSE-MIT") && files.includes("LICENSE-APACHE"));
+});
+
+test("exactly one file names the wasm by its address, and it is the main entry", () => {
+  const naming = scripts.filter((name) => read(name).includes("import.meta.url"));
+  assert.deepEqual(naming, ["index.js"]);
+  assert.equal(read("index.js").match(/new URL\("\.\/crsqlite_sync_bg\.wasm", import\.meta\.url\)/g)?.length, 1);
+});
+
+test("no module waits at its top level, so CommonJS can require it too", { skip: !canRequire && "an old Node" }, () => {
+  const require = createRequire(import.meta.url);
+  for (const name of scripts) assert.doesNotThrow(() => require(join(pkg, name)), name);
+});
+
+test("the inline entry carries the same wasm as the file", async () => {
+  const { base64 } = await import(join(pkg, "crsqlite_sync_bg.base64.js"));
+  assert.ok(Buffer.from(base64, "base64").equals(readFileSync(join(pkg, "crsqlite_sync_bg.wasm"))));
+});
+
+test("publint has nothing to say about the manifest", async () => {
+  const { messages } = await publint({ pkgDir: pkg, level: "warning", pack: false });
+  const manifest = JSON.parse(read("package.json"));
+  assert.deepEqual(messages.map((message) => formatMessage(message, manifest)), []);
+});

@@ -1,0 +1,127 @@
+// Loading, under Node: what init accepts, what it refuses and how it says so.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { run } from "./installed.mjs";
+
+test("importing any entry runs nothing: no request, no compilation, no global", async () => {
+  const seen = await run(`
+    const seen = [];
+    globalThis.fetch = () => seen.push("fetch");
+    for (const name of ["compile", "compileStreaming", "instantiate", "instantiateStreaming", "Module", "Instance"]) {
+      WebAssembly[name] = () => seen.push(name);
+    }
+    const before = Reflect.ownKeys(globalThis).length;
+    await Promise.all(["crsqlite-sync", "crsqlite-sync/slim", "crsqlite-sync/inline"].map((entry) => import(entry)));
+    if (Reflect.ownKeys(globalThis).length !== before) seen.push("global");
+    print(seen);
+  `);
+  assert.deepEqual(seen, []);
+});
+
+test("whatever is used before init says that it was not initialised", async (t) => {
+  const errors = await run(`
+    const { default: _, init, initSync, ...api } = await import("crsqlite-sync");
+    const errors = {};
+    for (const [name, value] of Object.entries(api)) {
+      const isClass = /^class\\b/.test(String(value));
+      errors[name] = await errorOf(() => (isClass ? new value({}) : value({})));
+    }
+    print(errors);
+  `);
+  if (Object.keys(errors).length === 0) return t.skip("the crate exports nothing yet");
+  for (const [name, error] of Object.entries(errors)) {
+    assert.equal(error?.code, "not-initialised", name);
+    assert.equal(error.name, "SyncError");
+    assert.equal(error.retryable, false);
+    assert.ok(error.real);
+    assert.match(error.message, /await init\(\)/i);
+  }
+});
+
+test("init finds its file under Node, and is done once however often it is called", async () => {
+  const seen = await run(`
+    import { init } from "crsqlite-sync";
+    let compiled = 0;
+    const { compile } = WebAssembly;
+    // Node compiles modules of its own.
+    WebAssembly.compile = (bytes) => { compiled += bytes.length === wasm().length; return compile(bytes); };
+    const first = init();
+    const same = first === init();
+    const value = await first;
+    await init("not-even-an-address");
+    print({ same, value: value === undefined, compiled });
+  `);
+  assert.deepEqual(seen, { same: true, value: true, compiled: 1 });
+});
+
+const inputs = {
+  "a Buffer": "wasm()",
+  "an ArrayBuffer": "new Uint8Array(wasm()).buffer",
+  "a compiled module": "new WebAssembly.Module(wasm())",
+  "a promise": "Promise.resolve(wasm())",
+  "a Response with the wasm type": 'new Response(wasm(), { headers: { "content-type": "application/wasm" } })',
+  "a Response with no useful type": 'new Response(wasm(), { headers: { "content-type": "application/octet-stream" } })',
+  "a file URL": 'new URL(import.meta.resolve("crsqlite-sync/crsqlite_sync_bg.wasm"))',
+  "a data URL": '"data:application/wasm;base64," + wasm().toString("base64")',
+};
+for (const [what, input] of Object.entries(inputs)) {
+  test(`init takes ${what}`, async () => {
+    const error = await run(`import { init } from "crsqlite-sync/slim"; print(await errorOf(() => init(${input})));`);
+    assert.equal(error, null);
+  });
+}
+
+test("initSync takes bytes or a module, and the inline entry needs neither", async () => {
+  assert.equal(await run(`import { initSync } from "crsqlite-sync"; print(await errorOf(() => initSync(wasm())));`), null);
+  const module = "new WebAssembly.Module(wasm())";
+  assert.equal(await run(`import { initSync } from "crsqlite-sync"; print(await errorOf(() => initSync(${module})));`), null);
+  assert.equal(await run(`import { initSync } from "crsqlite-sync/inline"; print(await errorOf(() => initSync()));`), null);
+  assert.equal(await run(`import { init } from "crsqlite-sync/inline"; print(await errorOf(() => init()));`), null);
+});
+
+test("the entries share one wasm: what one loaded, all have", async () => {
+  const error = await run(`
+    import { initSync } from "crsqlite-sync/inline";
+    import { init } from "crsqlite-sync/slim";
+    initSync();
+    print(await errorOf(() => init()));
+  `);
+  assert.equal(error, null);
+});
+
+const page = '"\\ufeff\\n<!doctype html><title>app</title>"';
+const refusals = [
+  ["a page by its type", `new Response("", { headers: { "content-type": "text/html; charset=utf-8" } })`, "wasm-is-html"],
+  ["a page by its first byte", `new Response(${page}, { headers: { "content-type": "text/plain" } })`, "wasm-is-html"],
+  ["a page as bytes", `new TextEncoder().encode(${page})`, "wasm-is-html"],
+  ["an answer of 404", `new Response("", { status: 404 })`, "http-status"],
+  ["an address where nothing listens", `"http://127.0.0.1:9/x.wasm"`, "network"],
+  ["bytes that are not wasm", "new Uint8Array([0, 1, 2, 3])", "wasm-invalid"],
+  ["nothing, where nothing is carried", "undefined", "bad-option"],
+  ["a number", "7", "bad-option"],
+];
+for (const [what, input, code] of refusals) {
+  test(`init refuses ${what}: ${code}`, async () => {
+    const error = await run(`import { init } from "crsqlite-sync/slim"; print(await errorOf(() => init(${input})));`);
+    assert.equal(error?.code, code);
+    assert.ok(error.real);
+    assert.equal(error.retryable, code === "network");
+  });
+}
+
+test("the error about a page names the cures", async () => {
+  const input = `new TextEncoder().encode(${page})`;
+  const error = await run(`import { init } from "crsqlite-sync"; print(await errorOf(() => init(${input})));`);
+  for (const cure of ["optimizeDeps", "crsqlite_sync_bg.wasm", "crsqlite-sync/inline"]) {
+    assert.ok(error.message.includes(cure), cure);
+  }
+});
+
+test("after a failure init may be tried again", async () => {
+  const errors = await run(`
+    import { init } from "crsqlite-sync/slim";
+    print([await errorOf(() => init(new Response("", { status: 503 }))), await errorOf(() => init(wasm()))]);
+  `);
+  assert.deepEqual([errors[0].code, errors[0].retryable, errors[0].status], ["http-status", true, 503]);
+  assert.equal(errors[1], null);
+});
