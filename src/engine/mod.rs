@@ -5,10 +5,14 @@
 //! - [`txn`]: the programs that run inside one transaction of the database, over the [`store::Store`] port.
 //! - [`meta`]: the replication state that lives in the replicated database.
 //! - [`affinity`]: what SQLite makes of a value in a column.
+//! - [`link`]: the life of a socket; [`retry`]: what a failure means for it; [`requests`]: who waits for which answer.
 
 pub mod affinity;
 pub mod clock;
+pub mod link;
 pub mod meta;
 pub mod replica;
+pub mod requests;
+pub mod retry;
 pub mod store;
 pub mod txn;

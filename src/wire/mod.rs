@@ -20,7 +20,7 @@ pub use close::CloseCode;
 pub use error::WireError;
 pub use frame::{Decoded, Message, PROTOCOL_VERSION};
 pub use message::{
-    Body, Cursor, Place, Rejected, Run, SyncAck, SyncError, SyncPush, SyncRequest, SyncResponse,
+    Body, Cursor, Part, Place, Rejected, Run, SyncAck, SyncError, SyncPush, SyncRequest, SyncResponse,
 };
 pub use pk::{KeyColumn, Pk};
 pub use value::Value;

@@ -1,47 +1,304 @@
-//! Replication of one database over the relay protocol (being written).
+//! Replication of one database over the relay protocol: what to ask, what to answer, what to send, and when.
+//! Never touches the database itself: it orders transactions ([`super::txn::Job`]) one at a time, and every cursor
+//! moves inside one. Called by `web::driver` and by the simulator.
+//!
+//! - getters: [`Replica::status`], [`Replica::poll_timeout`]
+//! - the one way in: [`Replica::handle`]
+//! - the one way out: [`Replica::poll_output`]
+//!
+//! Invariants: at most one job is out; frames of a connection are handled in the order in which they came; nothing
+//! of a connection outlives it; the lists in memory (tasks, window, asks) are bounded.
+
+mod ask;
+mod conn;
+mod inbound;
 mod io;
-use super::clock::Now;
-pub use io::*;
+mod jobs;
+mod plain;
+mod show;
+mod upload;
+mod wait;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
+
+pub use io::*;
+
+use self::conn::Conn;
+use self::jobs::{Running, Task};
+use self::show::Counters;
+use self::wait::Wait;
+use super::clock::{Jitter, Now};
+use super::store::Budget;
+use super::txn::{Scope, View};
+use crate::wire::{Body, Message, Run, SiteId};
+
+/// Local changes that come faster are read together.
+const COALESCE: Duration = Duration::from_millis(8);
+/// How many tasks may wait before the connection is given up; what they would have brought is asked for again.
+const MAX_TASKS: usize = 1024;
+
+/// What the replica is allowed to do.
+#[derive(Debug)]
+enum Phase {
+    Stopped,
+    /// The start's transaction is on its way.
+    Starting(Run),
+    Running(Run),
+    /// Nothing goes on until the app does something about it.
+    Halted {
+        run: Run,
+        started: bool,
+        problem: Problem,
+    },
+}
 
 /// The state machine of replication.
 #[derive(Debug)]
 pub struct Replica {
+    config: Config,
+    jitter: Jitter,
+    phase: Phase,
+    now: Now,
+    outputs: VecDeque<Output>,
+    tasks: VecDeque<Task>,
+    running: Option<Running>,
+    next_job: JobId,
+    /// Jobs wait until then: the app holds a transaction, or the database failed.
+    jobs_not_before: Option<Duration>,
+    job_failures: u32,
+    /// The state as the last job left it: to show and to ask, never to move a cursor.
+    view: View,
+    link: LinkState,
+    conn: Option<Conn>,
+    /// Something may have changed that was not read yet.
+    dirty: bool,
+    last_read: Option<Duration>,
+    poll_at: Option<Duration>,
+    /// Halved while the peer finds messages too large.
+    budget: Budget,
+    /// Rows of ours that a receiver will never take; they stand in the rejected list.
+    refused: BTreeSet<upload::RowId>,
+    waits: Vec<Wait>,
+    counters: Counters,
     status: Status,
+    shown: Status,
 }
 
 impl Replica {
     #[must_use]
-    pub fn new(_config: Config) -> Self {
+    pub fn new(config: Config) -> Self {
+        let status = show::initial();
         Replica {
-            status: Status {
-                state: State::Stopped,
-                reason: None,
-                pending_changes: 0,
-                oldest_pending_at: None,
-                last_synced_at: None,
-                quarantined: 0,
-                rejected: 0,
-                retry_at: None,
-                round_trip: None,
-                progress: Progress::default(),
-            },
+            jitter: Jitter::new(config.seed),
+            budget: config.budget,
+            config,
+            phase: Phase::Stopped,
+            now: Now::default(),
+            outputs: VecDeque::new(),
+            tasks: VecDeque::new(),
+            running: None,
+            next_job: 0,
+            jobs_not_before: None,
+            job_failures: 0,
+            view: View::default(),
+            link: LinkState::Connecting { retry_at: None },
+            conn: None,
+            dirty: false,
+            last_read: None,
+            poll_at: None,
+            refused: BTreeSet::new(),
+            waits: Vec::new(),
+            counters: Counters::default(),
+            shown: status.clone(),
+            status,
         }
     }
-    /// Takes one input. Drain [`Replica::poll_output`] before the next.
-    pub fn handle(&mut self, _now: Now, _input: Input) {}
-    /// The next thing to do, in order.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        None
-    }
-    /// When to feed [`Input::Timeout`], if at all.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Duration> {
-        None
-    }
+
     /// What to show.
     #[must_use]
     pub fn status(&self) -> &Status {
         &self.status
+    }
+
+    /// The next thing to do, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Takes one input. Drain [`Replica::poll_output`] before the next.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        self.now = now;
+        match input {
+            Input::Start { run } => self.start(run),
+            Input::Stop => self.stop(),
+            Input::Link(link) => self.link = link,
+            Input::Opened { conn } => self.opened(conn),
+            Input::Closed { conn, close_code } => self.closed(conn, close_code),
+            Input::Received { conn, text } => self.received(conn, &text),
+            Input::JobDone { job, result } => self.job_done(job, result),
+            Input::LocalChange => self.dirty = true,
+            Input::SyncNow => self.sync_now(),
+            Input::Wait { wait, level } => self.wait(wait, level),
+            Input::Cancel { wait } => self.waits.retain(|waiting| waiting.id != wait),
+            Input::AcceptAccount => self.accept_account(),
+            Input::Timeout => {}
+        }
+        self.settle();
+    }
+
+    /// When to feed [`Input::Timeout`], if at all. Never before the `now` of the last input.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let Phase::Running(_) = self.phase else {
+            return self.jobs_not_before.filter(|_| matches!(self.phase, Phase::Starting(_)));
+        };
+        let read_at = if self.wants_to_read() { self.may_read_at() } else { None };
+        let conn = self.conn.as_ref().and_then(|conn| conn.deadline());
+        let jobs = self.jobs_not_before.filter(|_| !self.tasks.is_empty());
+        [self.poll_at, read_at, conn, jobs]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.max(self.now.at + Duration::from_millis(1)))
+    }
+
+    /// Whatever has become due, and what follows from it, until nothing more does.
+    fn settle(&mut self) {
+        if let Phase::Running(_) = self.phase {
+            self.tick_poll();
+            self.tick_conn();
+            self.tick_read();
+        }
+        self.run_next();
+        self.settle_waits();
+        self.show();
+    }
+
+    fn start(&mut self, run: Run) {
+        match self.phase {
+            Phase::Stopped | Phase::Halted { .. } => {
+                self.phase = Phase::Starting(run.clone());
+                self.push_front(Task::Start(run));
+            }
+            Phase::Starting(_) | Phase::Running(_) => {}
+        }
+    }
+
+    fn stop(&mut self) {
+        self.phase = Phase::Stopped;
+        self.tasks.clear();
+        // A job that is out ends by itself; its answer is not ours any more.
+        self.running = None;
+        self.conn = None;
+        self.poll_at = None;
+        self.jobs_not_before = None;
+        self.fail_waits(&Problem::fatal("stopped", "the client was stopped"));
+    }
+
+    /// Nothing more is done until the app says so.
+    fn halt(&mut self, problem: Problem) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Stopped);
+        self.phase = match phase {
+            Phase::Running(run) => Phase::Halted { run, started: true, problem: problem.clone() },
+            Phase::Starting(run) => Phase::Halted { run, started: false, problem: problem.clone() },
+            Phase::Stopped | Phase::Halted { .. } => phase,
+        };
+        self.tasks.clear();
+        if let Some(conn) = &mut self.conn {
+            conn.restart();
+        }
+        self.outputs.push_back(Output::Event(Event::Error(problem)));
+    }
+
+    fn accept_account(&mut self) {
+        if let Phase::Halted { run, problem, .. } = &self.phase
+            && problem.code == "account-changed"
+        {
+            self.phase = Phase::Running(run.clone());
+            self.push_front(Task::AcceptAccount);
+        }
+    }
+
+    fn sync_now(&mut self) {
+        if let Phase::Halted { run, started, problem } = &self.phase
+            && problem.retryable
+        {
+            let (run, started) = (run.clone(), *started);
+            if started {
+                self.phase = Phase::Running(run);
+            } else {
+                self.phase = Phase::Stopped;
+                self.start(run);
+            }
+        }
+        self.jobs_not_before = None;
+        self.dirty = true;
+        if let Some(conn) = &mut self.conn {
+            conn.ask_again_now(self.now.at);
+        }
+    }
+
+    fn opened(&mut self, conn: ConnId) {
+        self.drop_conn_tasks();
+        self.conn = Some(Conn::new(conn, self.now.at));
+        self.dirty = true;
+        self.counters.forget_progress();
+    }
+
+    fn closed(&mut self, id: ConnId, close_code: Option<u16>) {
+        // A late event of an older connection is not ours.
+        if self.conn.as_ref().is_none_or(|conn| conn.id != id) {
+            return;
+        }
+        let conn = self.conn.take();
+        self.drop_conn_tasks();
+        if let Some(conn) = conn
+            && close_code == Some(crate::wire::CloseCode::TOO_BIG.0)
+        {
+            self.too_big(conn);
+        }
+    }
+
+    fn drop_conn_tasks(&mut self) {
+        self.tasks.retain(Task::outlives_connection);
+        if let Some(running) = &mut self.running
+            && !running.task.outlives_connection()
+        {
+            running.orphaned = true;
+        }
+    }
+
+    /// Gives up the connection; another one starts from what the database says.
+    fn drop_connection(&mut self, why: Problem) {
+        if let Some(conn) = self.conn.take() {
+            self.drop_conn_tasks();
+            self.outputs.push_back(Output::Drop { conn: conn.id, why });
+        }
+    }
+
+    fn run(&self) -> Option<&Run> {
+        match &self.phase {
+            Phase::Running(run) | Phase::Starting(run) | Phase::Halted { run, .. } => Some(run),
+            Phase::Stopped => None,
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running(_))
+    }
+
+    fn scope(&self) -> Scope {
+        Scope { tables: self.config.tables.clone(), budget: self.budget }
+    }
+
+    fn send(&mut self, body: Body) {
+        let Some(conn) = &self.conn else { return };
+        let message = Message { site_id: self.config.site, timestamp: self.now.wall_ms, body };
+        self.outputs.push_back(Output::Send { conn: conn.id, text: message.encode() });
+    }
+
+    fn is_ours(&self, site: SiteId) -> bool {
+        site == self.config.site
     }
 }

@@ -172,8 +172,8 @@ pub enum What {
     Upload {
         base: i64,
         current: i64,
-        /// Rows that were kept aside, as they came; they go first.
-        kept: Vec<Row>,
+        /// Well-formed rows that were kept aside, as they came; they go first.
+        kept: Vec<Change>,
         changes: Vec<Change>,
     },
     Applied(Applied),

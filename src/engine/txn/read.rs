@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Point, Scope, Txn, What};
 use crate::engine::store::{List, Page, Rows, Scan, Store, StoreError};
-use crate::wire::{BadRow, Change, Pk, Row, SiteId};
+use crate::wire::{Change, Pk, SiteId};
 
 pub(super) async fn request<S: Store>(txn: &mut Txn<'_, S>) -> Result<What, StoreError> {
     txn.record_head().await?;
@@ -59,12 +59,9 @@ pub(super) async fn upload<S: Store>(
 }
 
 /// What was kept aside, as it came: a log that has lost it needs it from whoever still has it.
-async fn kept_rows<S: Store>(store: &mut S) -> Result<Vec<Row>, StoreError> {
+async fn kept_rows<S: Store>(store: &mut S) -> Result<Vec<Change>, StoreError> {
     let kept = store.kept(List::Quarantine).await?;
-    Ok(kept
-        .into_iter()
-        .map(|row| Change::from_json(&row.row).map_err(|bad| BadRow { code: row.code, ..bad }))
-        .collect())
+    Ok(kept.into_iter().filter_map(|row| Change::from_json(&row.row).ok()).collect())
 }
 
 /// Whole versions after `after`, and the rows that have to travel with them.

@@ -1,0 +1,197 @@
+//! Who is to be asked, and when again. Decides the pace: one request per site outstanding, repeated with backoff,
+//! and gaps of one site lead to a request at most once in a while.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::conn::Mode;
+use super::jobs::Task;
+use super::{Problem, Replica};
+use crate::engine::txn::What;
+use crate::wire::{Body, Cursor, SiteId, SyncRequest};
+
+/// A gap in a device's pushes leads to a request at most this often.
+pub(super) const GAP_PAUSE: Duration = Duration::from_secs(30);
+/// A gap in a log's forwards: the log is one hop away and answers at once.
+pub(super) const LOG_GAP_PAUSE: Duration = Duration::from_secs(1);
+const FIRST_REPEAT: Duration = Duration::from_secs(5);
+const LONGEST_REPEAT: Duration = Duration::from_secs(60);
+/// After so many unanswered requests a site is taken to be gone; it will say when it is back.
+const MAX_ATTEMPTS: u32 = 5;
+/// How many requests of a connection are remembered.
+pub(super) const MAX_ASKED: usize = 64;
+
+/// Nobody in particular, or one site.
+pub(super) type Target = Option<SiteId>;
+
+/// A request that has gone out.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) reference: String,
+    pub(super) cursors: BTreeMap<SiteId, Cursor>,
+    pub(super) stored: Option<(SiteId, Cursor)>,
+}
+
+#[derive(Debug)]
+struct Ask {
+    /// When to send it, or to send it again.
+    due: Duration,
+    attempts: u32,
+    queued: bool,
+}
+
+/// The outstanding requests.
+#[derive(Debug, Default)]
+pub(super) struct Asks {
+    open: BTreeMap<Target, Ask>,
+    /// When each site was last asked.
+    last: BTreeMap<SiteId, Duration>,
+}
+
+impl Asks {
+    pub(super) fn everyone(now: Duration) -> Self {
+        let mut asks = Asks::default();
+        asks.everyone_now(now);
+        asks
+    }
+
+    pub(super) fn everyone_now(&mut self, now: Duration) {
+        self.open.insert(None, Ask { due: now, attempts: 0, queued: false });
+    }
+
+    /// Asks a site at `at`, or earlier if that is planned already.
+    pub(super) fn at(&mut self, site: SiteId, at: Duration) {
+        let ask = self.open.entry(Some(site)).or_insert(Ask { due: at, attempts: 0, queued: false });
+        if ask.attempts == 0 {
+            ask.due = ask.due.min(at);
+        }
+    }
+
+    pub(super) fn now(&mut self, site: SiteId, now: Duration) {
+        self.open.insert(Some(site), Ask { due: now, attempts: 0, queued: false });
+    }
+
+    /// Asks because something is missing, not more often than every `pause`.
+    pub(super) fn for_gap(&mut self, site: SiteId, now: Duration, pause: Duration) {
+        let earliest = self.last.get(&site).map_or(now, |last| (*last + pause).max(now));
+        self.at(site, earliest);
+    }
+
+    pub(super) fn answered(&mut self, target: Target) {
+        self.open.remove(&target);
+    }
+
+    /// The peer wants to be left alone for a while.
+    pub(super) fn postpone(&mut self, target: Target, until: Duration) {
+        if let Some(ask) = self.open.get_mut(&target) {
+            ask.due = ask.due.max(until);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// No site in particular still owes an answer. (Over a plain relay nobody may be there to answer everyone.)
+    pub(super) fn only_everyone(&self) -> bool {
+        self.open.keys().all(Option::is_none)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.open.values().filter(|ask| !ask.queued).map(|ask| ask.due).min()
+    }
+
+    /// Gives up on whoever never answers.
+    fn take_hopeless(&mut self, now: Duration) -> Vec<Target> {
+        let hopeless = |ask: &Ask| !ask.queued && ask.due <= now && ask.attempts >= MAX_ATTEMPTS;
+        let gone: Vec<Target> =
+            self.open.iter().filter(|(_, ask)| hopeless(ask)).map(|(target, _)| *target).collect();
+        self.open.retain(|_, ask| !hopeless(ask));
+        gone
+    }
+
+    /// Takes what is due.
+    fn take_due(&mut self, now: Duration) -> Vec<Target> {
+        let mut due = Vec::new();
+        for (target, ask) in &mut self.open {
+            if !ask.queued && ask.due <= now {
+                ask.queued = true;
+                due.push(*target);
+            }
+        }
+        due
+    }
+
+    fn sent(&mut self, target: Target, now: Duration) {
+        if let Some(site) = target {
+            self.last.insert(site, now);
+        }
+        if let Some(ask) = self.open.get_mut(&target) {
+            let wait = FIRST_REPEAT * 2_u32.saturating_pow(ask.attempts.min(6));
+            ask.queued = false;
+            ask.attempts += 1;
+            ask.due = now + wait.min(LONGEST_REPEAT);
+        }
+    }
+}
+
+impl Replica {
+    /// Queues the requests that are due.
+    pub(super) fn tick_asks(&mut self) {
+        let Some(conn) = &mut self.conn else { return };
+        let gone = conn.asks.take_hopeless(self.now.at);
+        if let Mode::Storing(upload) = &conn.mode
+            && gone.iter().any(|target| target.is_none_or(|site| site == upload.log))
+        {
+            // A device may have left; the relay is the other end of this very connection.
+            self.drop_connection(Problem::passing("request-timeout", "the relay does not answer"));
+            return;
+        }
+        for target in conn.asks.take_due(self.now.at) {
+            self.tasks.push_back(Task::Request(target));
+        }
+    }
+
+    /// The request's facts were read and recorded: send it.
+    pub(super) fn send_request(&mut self, target: Target, what: What) {
+        let What::Request { cursors, stored } = what else { return };
+        let head = self.view.head;
+        let run = self.run().cloned();
+        let now = self.now.at;
+        let Some(conn) = &mut self.conn else { return };
+        let reference = conn.reference();
+        conn.asks.sent(target, now);
+        if let Some(site) = target {
+            conn.served(site, now);
+        }
+        if target.is_none() {
+            conn.stated = Some(head);
+        }
+        if conn.asked.len() >= MAX_ASKED {
+            conn.asked.pop_front();
+        }
+        let request = SyncRequest {
+            since_version: 0,
+            run,
+            cursors: Some(cursors.iter().map(|(site, cursor)| (site.to_string(), cursor.clone())).collect()),
+            head: Some(head),
+            to: target,
+            reference: Some(reference.clone()),
+            stored: stored.as_ref().map(|(_, cursor)| cursor.clone()),
+        };
+        conn.asked.push_back(Asked { reference, cursors, stored });
+        self.send(Body::Request(request));
+    }
+
+    /// Something of this site is missing.
+    pub(super) fn ask_for_gap(&mut self, site: SiteId) {
+        let now = self.now.at;
+        let Some(conn) = &mut self.conn else { return };
+        let pause = match &conn.mode {
+            Mode::Storing(upload) if upload.log == site => LOG_GAP_PAUSE,
+            Mode::Storing(_) | Mode::Plain(_) | Mode::Probing(_) => GAP_PAUSE,
+        };
+        let earliest = conn.paused_until(site).unwrap_or(now).max(now);
+        conn.asks.for_gap(site, earliest, pause);
+    }
+}

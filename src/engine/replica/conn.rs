@@ -1,0 +1,152 @@
+//! What is known of one connection and dies with it: what was asked, what was seen, and which kind of relay is at
+//! the other end. Decides when the kind is settled.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::ConnId;
+use super::ask::{Asked, Asks};
+use super::plain::Plain;
+use super::upload::Upload;
+use crate::wire::{Run, SiteId};
+
+/// A relay that stores answers within this; without an answer it is taken for a plain one (until it answers).
+const PROBE: Duration = Duration::from_millis(1500);
+/// Copies of one database that alternate are served this seldom.
+const CLONE_PAUSE: Duration = Duration::from_secs(300);
+
+/// What kind of relay this is.
+#[derive(Debug)]
+pub(super) enum Mode {
+    /// Nothing is pushed until it is clear; a plain relay at the latest at this time.
+    Probing(Duration),
+    Plain(Plain),
+    Storing(Upload),
+}
+
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub(super) id: ConnId,
+    pub(super) opened_at: Duration,
+    pub(super) mode: Mode,
+    pub(super) asks: Asks,
+    /// Requests of this connection by `ref`, oldest first.
+    pub(super) asked: VecDeque<Asked>,
+    /// The head that our last broadcast request stated.
+    pub(super) stated: Option<i64>,
+    /// How far the pushes of each site reach without a gap.
+    pub(super) seen: BTreeMap<SiteId, (Run, i64)>,
+    /// Whose runs alternate: two live copies of one database.
+    pub(super) runs: BTreeMap<SiteId, Runs>,
+    /// The next part of an answer that came in parts.
+    pub(super) parts: BTreeMap<SiteId, (String, u32)>,
+    pub(super) caught_up: bool,
+    pub(super) next_ref: u64,
+    /// Malformed frames on this connection.
+    pub(super) garbage: u32,
+}
+
+/// The runs that one site has shown on this connection.
+#[derive(Debug)]
+pub(super) struct Runs {
+    current: Run,
+    before: Option<Run>,
+    /// A former run came back: two copies of one database are alive.
+    alternates: bool,
+    served_at: Option<Duration>,
+}
+
+impl Conn {
+    pub(super) fn new(id: ConnId, now: Duration) -> Self {
+        Conn {
+            id,
+            opened_at: now,
+            mode: Mode::Probing(now + PROBE),
+            asks: Asks::everyone(now),
+            asked: VecDeque::new(),
+            stated: None,
+            seen: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            caught_up: false,
+            next_ref: 0,
+            garbage: 0,
+        }
+    }
+
+    /// Forgets what was going on, not the connection.
+    pub(super) fn restart(&mut self) {
+        let now = self.opened_at;
+        *self = Conn::new(self.id, now);
+    }
+
+    pub(super) fn reference(&mut self) -> String {
+        self.next_ref += 1;
+        format!("{}-{}", self.id, self.next_ref)
+    }
+
+    pub(super) fn ask_again_now(&mut self, now: Duration) {
+        match &self.mode {
+            Mode::Storing(upload) => self.asks.now(upload.log, now),
+            Mode::Probing(_) | Mode::Plain(_) => self.asks.everyone_now(now),
+        }
+    }
+
+    /// Evidence that nobody stores here: another device was heard as only a plain relay lets one be heard.
+    pub(super) fn heard_a_peer(&mut self, now: Duration) {
+        if let (Mode::Probing(_), Some(stated)) = (&self.mode, self.stated) {
+            self.mode = Mode::Plain(Plain::new(stated, now));
+        }
+    }
+
+    /// Notes a site's run. True when a former run has come back for the first time: two copies are alive.
+    pub(super) fn note_run(&mut self, site: SiteId, run: &Run) -> bool {
+        let Some(runs) = self.runs.get_mut(&site) else {
+            let current = run.clone();
+            self.runs.insert(site, Runs { current, before: None, alternates: false, served_at: None });
+            return false;
+        };
+        if runs.current == *run {
+            return false;
+        }
+        let returned = runs.before.as_ref() == Some(run);
+        runs.before = Some(std::mem::replace(&mut runs.current, run.clone()));
+        let news = returned && !runs.alternates;
+        runs.alternates |= returned;
+        news
+    }
+
+    /// Notes that a site is asked or answered now.
+    pub(super) fn served(&mut self, site: SiteId, now: Duration) {
+        if let Some(runs) = self.runs.get_mut(&site) {
+            runs.served_at = Some(now);
+        }
+    }
+
+    /// The pushes of a site reach so far without a gap.
+    pub(super) fn saw(&mut self, site: SiteId, run: &Run, version: i64) {
+        match self.seen.get_mut(&site) {
+            Some((seen, reached)) if seen == run => *reached = (*reached).max(version),
+            Some(_) | None => {
+                self.seen.insert(site, (run.clone(), version));
+            }
+        }
+    }
+
+    /// Until when a site whose run alternates is neither asked nor answered.
+    pub(super) fn paused_until(&self, site: SiteId) -> Option<Duration> {
+        let runs = self.runs.get(&site).filter(|runs| runs.alternates)?;
+        runs.served_at.map(|at| at + CLONE_PAUSE)
+    }
+
+    /// The next moment at which something of this connection is due.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let asks = self.asks.deadline();
+        let mode = match &self.mode {
+            Mode::Probing(until) => self.stated.map(|_| *until),
+            Mode::Plain(plain) => plain.deadline(),
+            Mode::Storing(upload) => upload.paused_until,
+        };
+        asks.into_iter().chain(mode).min()
+    }
+}

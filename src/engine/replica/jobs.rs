@@ -1,0 +1,336 @@
+//! The queue of transactions: what waits, what is out, and what its outcome leads to. Decides the order (first
+//! come, first served, one at a time) and what to do when the database says no.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::conn::Mode;
+use super::upload::split;
+use super::{COALESCE, Event, JobId, Output, Phase, Problem, Replica, WaitId};
+use crate::engine::store::StoreError;
+use crate::engine::txn::{Acked, Applied, Apply, Job, Outcome, Point, What};
+use crate::wire::{Body, Part, Run, SiteId, SyncResponse};
+
+const BUSY_PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_BUSY_PAUSE: Duration = Duration::from_millis(400);
+const FAILED_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_FAILED_PAUSE: Duration = Duration::from_secs(60);
+
+/// Something to do in a transaction, and what is needed to go on after it.
+#[derive(Debug)]
+pub(super) enum Task {
+    Start(Run),
+    Request(super::ask::Target),
+    Answer(Answer),
+    /// Reads local changes for whatever kind of relay there is.
+    Read,
+    Beat,
+    Apply(Box<Apply>, After),
+    Acked(Acked),
+    Poll,
+    Barrier(WaitId),
+    CaughtUp,
+    AcceptAccount,
+}
+
+/// An answer that somebody waits for.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub(super) to: SiteId,
+    pub(super) reference: Option<String>,
+    pub(super) from: Point,
+    /// The asker knows only the seed: everything is sent in a row.
+    pub(super) seed: bool,
+}
+
+/// What an applied message leads to.
+#[derive(Debug, Clone)]
+pub(super) enum After {
+    Answer(super::inbound::Answered),
+    Push(super::inbound::Pushed),
+}
+
+impl Task {
+    /// Worth doing when the connection that led to it is gone.
+    pub(super) fn outlives_connection(&self) -> bool {
+        match self {
+            Task::Start(_)
+            | Task::Acked(_)
+            | Task::Poll
+            | Task::Barrier(_)
+            | Task::CaughtUp
+            | Task::AcceptAccount => true,
+            Task::Request(_) | Task::Answer(_) | Task::Read | Task::Beat | Task::Apply(..) => false,
+        }
+    }
+}
+
+/// The job that is out.
+#[derive(Debug)]
+pub(super) struct Running {
+    id: JobId,
+    pub(super) task: Task,
+    /// Its connection is gone: the outcome is noted, nothing follows from it.
+    pub(super) orphaned: bool,
+}
+
+impl Replica {
+    pub(super) fn push_front(&mut self, task: Task) {
+        self.tasks.push_front(task);
+    }
+
+    /// Hands out the next job, if none is out and none has to wait.
+    pub(super) fn run_next(&mut self) {
+        if self.running.is_some() || matches!(self.phase, Phase::Stopped) {
+            return;
+        }
+        if self.jobs_not_before.is_some_and(|at| at > self.now.at) {
+            return;
+        }
+        self.jobs_not_before = None;
+        while let Some(task) = self.tasks.pop_front() {
+            if let Some(what) = self.job(&task) {
+                self.next_job += 1;
+                let job = self.next_job;
+                self.outputs.push_back(Output::Run { job, what });
+                self.running = Some(Running { id: job, task, orphaned: false });
+                return;
+            }
+        }
+    }
+
+    /// The transaction that the task needs now; `None` when it has become pointless.
+    fn job(&self, task: &Task) -> Option<Job> {
+        let scope = self.scope();
+        let tables = self.config.tables.clone();
+        match task {
+            Task::Start(run) => Some(Job::Start { run: run.clone(), tables }),
+            Task::Request(_) | Task::Beat => Some(Job::Request),
+            Task::Answer(answer) => Some(Job::Answer { from: answer.from.clone(), scope }),
+            Task::Read => match &self.conn.as_ref()?.mode {
+                Mode::Probing(_) => None,
+                Mode::Plain(plain) => Some(Job::Push { after: plain.read, scope }),
+                Mode::Storing(upload) if upload.has_room() => {
+                    Some(Job::Upload { log: upload.log, after: upload.sent, scope })
+                }
+                Mode::Storing(_) => None,
+            },
+            Task::Apply(apply, _) => Some(Job::Apply(apply.clone())),
+            Task::Acked(acked) => Some(Job::Acked(Box::new(acked.clone()))),
+            Task::Poll | Task::Barrier(_) => Some(Job::Poll { scope }),
+            Task::CaughtUp => Some(Job::CaughtUp { wall_ms: self.now.wall_ms }),
+            Task::AcceptAccount => Some(Job::AcceptAccount),
+        }
+    }
+
+    /// Takes a job's end; one that is not out (stopped since) is not ours.
+    pub(super) fn job_done(&mut self, job: JobId, result: Result<Outcome, StoreError>) {
+        if self.running.as_ref().is_none_or(|running| running.id != job) {
+            return;
+        }
+        let Some(Running { task, orphaned, .. }) = self.running.take() else { return };
+        match result {
+            Ok(outcome) => {
+                self.job_failures = 0;
+                self.look(&outcome);
+                self.follow(task, outcome.what, orphaned);
+            }
+            Err(error) => self.job_failed(task, orphaned, &error),
+        }
+    }
+
+    fn look(&mut self, outcome: &Outcome) {
+        let pending = outcome.view.pending.or(self.view.pending);
+        let quarantined = outcome.view.quarantined.or(self.view.quarantined);
+        let rejected = outcome.view.rejected.or(self.view.rejected);
+        self.view = outcome.view.clone();
+        self.view.pending = pending;
+        self.view.quarantined = quarantined;
+        self.view.rejected = rejected;
+    }
+
+    fn follow(&mut self, task: Task, what: What, orphaned: bool) {
+        match task {
+            Task::Start(run) => {
+                self.phase = Phase::Running(run);
+                self.dirty = true;
+                self.poll_at = Some(self.now.at + self.config.poll);
+            }
+            Task::Acked(_) => {
+                // An acknowledgement in the log's clock may show that something before it is missing.
+                self.dirty |= self.view.pending != Some(0);
+                self.check_log_gap();
+            }
+            Task::Poll => self.polled(what),
+            Task::Barrier(wait) => {
+                self.reached_barrier(wait);
+                self.polled(what);
+            }
+            Task::CaughtUp => {}
+            Task::AcceptAccount => {
+                if let Some(conn) = &mut self.conn {
+                    conn.restart();
+                    conn.asks.everyone_now(self.now.at);
+                }
+            }
+            Task::Apply(apply, after) => self.applied(&apply, after, what, orphaned),
+            Task::Request(_) | Task::Answer(_) | Task::Read | Task::Beat if orphaned => {}
+            Task::Request(target) => self.send_request(target, what),
+            Task::Answer(answer) => self.send_answer(answer, what),
+            Task::Read => {
+                if matches!(what, What::Push { .. }) {
+                    self.send_push(what);
+                } else {
+                    self.send_upload(what);
+                }
+            }
+            Task::Beat => self.send_beat(),
+        }
+    }
+
+    fn polled(&mut self, what: What) {
+        let What::Polled { retried, rewound } = what else { return };
+        if !retried.is_empty() {
+            let from = self.config.site;
+            self.outputs.push_back(Output::Event(Event::Applied { from, rows: retried }));
+        }
+        if rewound && let Some(conn) = &mut self.conn {
+            conn.ask_again_now(self.now.at);
+        }
+        if self.unsent() {
+            self.dirty = true;
+        }
+    }
+
+    /// The database has versions that were not read for this connection yet.
+    fn unsent(&self) -> bool {
+        match self.conn.as_ref().map(|conn| &conn.mode) {
+            Some(Mode::Plain(plain)) => plain.read < self.view.head,
+            Some(Mode::Storing(upload)) => upload.sent < self.view.head || upload.more,
+            Some(Mode::Probing(_)) | None => false,
+        }
+    }
+
+    fn job_failed(&mut self, task: Task, orphaned: bool, error: &StoreError) {
+        self.job_failures = self.job_failures.saturating_add(1);
+        let pause = |first: Duration, longest: Duration, failures: u32| {
+            (first * 2_u32.saturating_pow((failures - 1).min(10))).min(longest)
+        };
+        match error {
+            StoreError::Busy => {
+                let wait = pause(BUSY_PAUSE, LONGEST_BUSY_PAUSE, self.job_failures);
+                self.jobs_not_before = Some(self.now.at + wait);
+                if !orphaned {
+                    self.push_front(task);
+                }
+            }
+            StoreError::Full(_) | StoreError::OrphanClockTable(_) => {
+                self.halt(Problem::passing(error.code(), error.to_string()));
+            }
+            StoreError::Closed => self.halt(Problem::fatal(error.code(), error.to_string())),
+            StoreError::Failed(_) => {
+                let wait = pause(FAILED_PAUSE, LONGEST_FAILED_PAUSE, self.job_failures);
+                self.jobs_not_before = Some(self.now.at + wait);
+                let problem = Problem::passing(error.code(), error.to_string());
+                self.outputs.push_back(Output::Event(Event::Error(problem)));
+                if orphaned {
+                    return;
+                }
+                match task {
+                    // The rest of what that sender said is dropped and asked for again.
+                    Task::Apply(apply, after) => self.apply_failed(&apply, &after),
+                    task => self.push_front(task),
+                }
+            }
+        }
+    }
+
+    fn send_answer(&mut self, answer: Answer, what: What) {
+        let What::Answer { base, current, head, changes } = what else { return };
+        let run = self.run().cloned();
+        let more = current < head;
+        let parts = split(changes, self.budget);
+        let count = u32::try_from(parts.len().max(1)).unwrap_or(u32::MAX);
+        let mut parts: VecDeque<_> = parts.into();
+        for index in 0..count {
+            let rows = parts.pop_front().unwrap_or_default();
+            self.counters.sent += rows.len() as u64;
+            self.send(Body::Response(SyncResponse {
+                changes: rows.into_iter().map(Ok).collect(),
+                current_version: current,
+                run: run.clone(),
+                to: Some(answer.to),
+                reference: answer.reference.clone(),
+                base_version: Some(base),
+                head: Some(head),
+                more: more && !answer.seed,
+                part: (count > 1).then_some(Part(index, count)),
+                durable: false,
+                account: None,
+                stored: None,
+            }));
+        }
+        if more && answer.seed {
+            self.tasks.push_back(Task::Answer(Answer { from: Point::After(current), ..answer }));
+        }
+    }
+
+    /// A read for sending makes sense now.
+    pub(super) fn wants_to_read(&self) -> bool {
+        if self.tasks.iter().any(|task| matches!(task, Task::Read))
+            || self.running.as_ref().is_some_and(|running| matches!(running.task, Task::Read))
+        {
+            return false;
+        }
+        match self.conn.as_ref().map(|conn| &conn.mode) {
+            Some(Mode::Plain(plain)) => self.dirty || plain.read < self.view.head,
+            Some(Mode::Storing(upload)) => (self.dirty || upload.more) && upload.has_room(),
+            Some(Mode::Probing(_)) | None => self.dirty,
+        }
+    }
+
+    pub(super) fn may_read_at(&self) -> Option<Duration> {
+        Some(self.last_read.map_or(self.now.at, |last| last + COALESCE))
+    }
+
+    /// Reads local changes: for sending, or (without a peer) to count them.
+    pub(super) fn tick_read(&mut self) {
+        if !self.wants_to_read() || self.may_read_at().is_some_and(|at| at > self.now.at) {
+            return;
+        }
+        self.last_read = Some(self.now.at);
+        self.dirty = false;
+        let online =
+            matches!(self.conn.as_ref().map(|conn| &conn.mode), Some(Mode::Plain(_) | Mode::Storing(_)));
+        if online {
+            if let Some(Mode::Storing(upload)) = self.conn.as_mut().map(|conn| &mut conn.mode) {
+                upload.more = false;
+            }
+            self.tasks.push_back(Task::Read);
+        } else if !self.tasks.iter().any(|task| matches!(task, Task::Poll)) {
+            self.tasks.push_back(Task::Poll);
+        }
+    }
+
+    /// The safety net under the announcements of local changes.
+    pub(super) fn tick_poll(&mut self) {
+        if self.poll_at.is_some_and(|at| at <= self.now.at) {
+            self.poll_at = Some(self.now.at + self.config.poll);
+            if !self.tasks.iter().any(|task| matches!(task, Task::Poll)) {
+                self.tasks.push_back(Task::Poll);
+            }
+        }
+    }
+
+    /// Rows of another device are in the database.
+    pub(super) fn announce(&mut self, from: SiteId, applied: &Applied) {
+        if !applied.touched.is_empty() {
+            let rows = applied.touched.clone();
+            self.outputs.push_back(Output::Event(Event::Applied { from, rows }));
+        }
+        if applied.quarantined > 0 {
+            let count = applied.quarantined;
+            self.outputs.push_back(Output::Event(Event::Quarantined { from, count }));
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Live pushes over a relay that only forwards: our own rows, chained by `baseVersion`, and the empty pushes that
+//! make a lost one noticed. Decides when each goes out.
+
+use std::time::Duration;
+
+use super::Replica;
+use super::conn::Mode;
+use super::jobs::Task;
+use crate::engine::txn::What;
+use crate::wire::{Body, Row, SyncPush};
+
+/// An empty push repeats the last one's version after this.
+const REPEAT: Duration = Duration::from_secs(5);
+/// An empty push states our head this often.
+const BEAT: Duration = Duration::from_secs(15 * 60);
+
+/// The chain of our live pushes on one connection.
+#[derive(Debug)]
+pub(super) struct Plain {
+    /// `currentVersion` of our last push: the next one's `baseVersion`.
+    pub(super) base: i64,
+    /// Up to where our rows were read.
+    pub(super) read: i64,
+    repeat_at: Option<Duration>,
+    beat_at: Duration,
+    beat_queued: bool,
+}
+
+impl Plain {
+    pub(super) fn new(stated: i64, now: Duration) -> Self {
+        Plain { base: stated, read: stated, repeat_at: None, beat_at: now + BEAT, beat_queued: false }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let beat = (!self.beat_queued).then_some(self.beat_at);
+        self.repeat_at.into_iter().chain(beat).min()
+    }
+}
+
+impl Replica {
+    /// The empty pushes that are due.
+    pub(super) fn tick_plain(&mut self) {
+        let now = self.now.at;
+        let Some(Mode::Plain(plain)) = self.conn.as_mut().map(|conn| &mut conn.mode) else { return };
+        if plain.beat_at <= now && !plain.beat_queued {
+            plain.beat_queued = true;
+            self.tasks.push_back(Task::Beat);
+        }
+        if plain.repeat_at.is_some_and(|at| at <= now) {
+            plain.repeat_at = None;
+            let base = plain.base;
+            self.send_plain(Vec::new(), base, base, None);
+        }
+    }
+
+    /// A push was read.
+    pub(super) fn send_push(&mut self, what: What) {
+        let What::Push { changes, head } = what else { return };
+        let now = self.now.at;
+        let Some(Mode::Plain(plain)) = self.conn.as_mut().map(|conn| &mut conn.mode) else { return };
+        plain.read = head;
+        let rows = match changes {
+            Some(rows) if rows.is_empty() => return,
+            Some(rows) => rows,
+            // Too much for one message: an empty push from a later base makes everybody ask.
+            None => {
+                plain.base = head;
+                Vec::new()
+            }
+        };
+        let base = plain.base;
+        plain.base = head;
+        plain.repeat_at = Some(now + REPEAT);
+        self.counters.sent += rows.len() as u64;
+        self.send_plain(rows.into_iter().map(Ok).collect(), base, head, None);
+    }
+
+    /// The head was read and recorded: state it.
+    pub(super) fn send_beat(&mut self) {
+        let now = self.now.at;
+        let head = self.view.head;
+        let Some(Mode::Plain(plain)) = self.conn.as_mut().map(|conn| &mut conn.mode) else { return };
+        plain.beat_at = now + BEAT;
+        plain.beat_queued = false;
+        let base = plain.base;
+        self.send_plain(Vec::new(), base, base, Some(head));
+    }
+
+    fn send_plain(&mut self, changes: Vec<Row>, base: i64, current: i64, head: Option<i64>) {
+        let run = self.run().cloned();
+        self.send(Body::Push(SyncPush {
+            changes,
+            base_version: base,
+            run,
+            reference: None,
+            current_version: Some(current),
+            head,
+            relay: None,
+        }));
+    }
+}

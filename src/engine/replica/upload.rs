@@ -1,0 +1,326 @@
+//! Uploading to a relay that stores: a window of messages in the order of our clock, and what their
+//! acknowledgements allow. Decides what to send again; *uploaded* itself moves in a transaction only.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::conn::{Conn, Mode};
+use super::jobs::Task;
+use super::{Event, Output, Problem, Replica};
+use crate::engine::store::Budget;
+use crate::engine::txn::{Acked, What};
+use crate::wire::{Body, Change, Place, Rejected, RowCode, SiteId, SyncAck, SyncError, SyncPush};
+
+/// How many messages may wait for their acknowledgement.
+const WINDOW: usize = 8;
+/// The pause after an error that says nothing about one.
+const DEFAULT_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Batches are not halved below this; a row that does not fit alone is rejected.
+const SMALLEST_BYTES: usize = 1024;
+
+/// Names one state of one column of one row.
+pub(super) type RowId = (String, crate::wire::Pk, String, i64, i64);
+
+fn row_id(change: &Change) -> RowId {
+    (change.table.clone(), change.pk.clone(), change.cid.clone(), change.col_version, change.cl)
+}
+
+/// One message on its way.
+#[derive(Debug)]
+struct Sent {
+    /// `None`: nothing was sent, the versions hold no row for the log.
+    reference: Option<String>,
+    base: i64,
+    current: i64,
+    rows: Vec<Change>,
+    /// The last message of the quarantine.
+    kept: bool,
+    acked: bool,
+    sent_at: Duration,
+}
+
+/// Whether the quarantine has gone to this log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Unsent,
+    Sent,
+}
+
+/// The upload to one log over one connection.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) log: SiteId,
+    /// Up to where our clock was read for sending.
+    pub(super) sent: i64,
+    window: VecDeque<Sent>,
+    kept: Kept,
+    pub(super) paused_until: Option<Duration>,
+    /// There is more to read than one message took.
+    pub(super) more: bool,
+    held: bool,
+}
+
+impl Upload {
+    pub(super) fn new(log: SiteId, uploaded: i64) -> Self {
+        Upload {
+            log,
+            sent: uploaded,
+            window: VecDeque::new(),
+            kept: Kept::Unsent,
+            paused_until: None,
+            more: true,
+            held: false,
+        }
+    }
+
+    /// Forgets what is on its way: it will be sent again, and its acknowledgements count no more.
+    pub(super) fn restart(&mut self, uploaded: i64) {
+        let paused_until = self.paused_until;
+        *self = Upload { paused_until, ..Upload::new(self.log, uploaded) };
+    }
+
+    /// Nothing is uploaded before the relay's first durable answer has been judged.
+    pub(super) fn hold(&mut self) {
+        self.held = true;
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.window.len() < WINDOW && self.paused_until.is_none() && !self.held
+    }
+
+    /// Takes off the front what is acknowledged without a gap.
+    fn settled(&mut self) -> (Vec<(i64, i64)>, bool) {
+        let mut steps = Vec::new();
+        let mut kept = false;
+        while self.window.front().is_some_and(|sent| sent.acked) {
+            if let Some(sent) = self.window.pop_front() {
+                steps.push((sent.base, sent.current));
+                kept |= sent.kept;
+            }
+        }
+        (steps, kept)
+    }
+}
+
+impl Replica {
+    pub(super) fn tick_upload(&mut self) {
+        let now = self.now.at;
+        let Some(Mode::Storing(upload)) = self.conn.as_mut().map(|conn| &mut conn.mode) else { return };
+        if upload.paused_until.is_some_and(|until| until <= now) {
+            upload.paused_until = None;
+            upload.more = true;
+        }
+    }
+
+    /// An upload was read: send it, in as many messages as it takes.
+    pub(super) fn send_upload(&mut self, what: What) {
+        let What::Upload { base, current, kept, changes } = what else { return };
+        let head = self.view.head;
+        let budget = self.budget;
+        let now = self.now.at;
+        let Some(Mode::Storing(upload)) = self.conn.as_mut().map(|conn| &mut conn.mode) else { return };
+        if upload.sent != base || upload.paused_until.is_some() {
+            return; // read for a window that was closed since
+        }
+        upload.sent = current.max(base);
+        upload.more = upload.sent < head;
+        let mut messages: Vec<(Vec<Change>, i64, bool)> = Vec::new();
+        if upload.kept == Kept::Unsent {
+            upload.kept = Kept::Sent;
+            let mut parts = split(kept, budget).into_iter().peekable();
+            while let Some(part) = parts.next() {
+                messages.push((part, base, parts.peek().is_none()));
+            }
+        }
+        let rows: Vec<Change> =
+            changes.into_iter().filter(|change| !self.refused.contains(&row_id(change))).collect();
+        let mut parts = split(rows, budget).into_iter().peekable();
+        while let Some(part) = parts.next() {
+            let last = parts.peek().is_none();
+            messages.push((part, if last { current } else { base }, false));
+        }
+        let nothing = messages.last().is_none_or(|last| last.1 != current);
+        for (rows, current, kept) in messages {
+            self.send_one(rows, base, current, kept, now);
+        }
+        if nothing && current > base {
+            // Versions without a row for this log: nothing to send, nothing to wait for but what went before.
+            if let Some(Mode::Storing(upload)) = self.conn.as_mut().map(|conn| &mut conn.mode) {
+                let rows = Vec::new();
+                let sent =
+                    Sent { reference: None, base, current, rows, kept: false, acked: true, sent_at: now };
+                upload.window.push_back(sent);
+            }
+            self.book_settled(None, Vec::new());
+        }
+    }
+
+    fn send_one(&mut self, rows: Vec<Change>, base: i64, current: i64, kept: bool, now: Duration) {
+        let run = self.run().cloned();
+        let Some(conn) = &mut self.conn else { return };
+        let reference = conn.reference();
+        let Mode::Storing(upload) = &mut conn.mode else { return };
+        self.counters.sent += rows.len() as u64;
+        upload.window.push_back(Sent {
+            reference: Some(reference.clone()),
+            base,
+            current,
+            rows: rows.clone(),
+            kept,
+            acked: false,
+            sent_at: now,
+        });
+        self.send(Body::Push(SyncPush {
+            changes: rows.into_iter().map(Ok).collect(),
+            base_version: base,
+            run,
+            reference: Some(reference),
+            current_version: Some(current),
+            head: None,
+            relay: None,
+        }));
+    }
+
+    pub(super) fn ack(&mut self, from: SiteId, ack: SyncAck) {
+        let now = self.now.at;
+        let Some(Mode::Storing(upload)) = self.conn.as_mut().map(|conn| &mut conn.mode) else { return };
+        if !ack.durable || upload.log != from {
+            return;
+        }
+        let Some(sent) = upload.window.iter_mut().find(|sent| sent.reference == ack.reference && !sent.acked)
+        else {
+            return;
+        };
+        sent.acked = true;
+        self.counters.round_trip = Some(now.saturating_sub(sent.sent_at));
+        let rows = std::mem::take(&mut sent.rows);
+        let rejected = refused_rows(&rows, &ack.rejected);
+        self.healthy();
+        self.book_settled(ack.relay, rejected);
+    }
+
+    /// Books what is acknowledged without a gap, where it stands in the log, and what was refused.
+    fn book_settled(&mut self, place: Option<Place>, rejected: Vec<(Change, RowCode)>) {
+        let wall_ms = self.now.wall_ms;
+        let Some(Mode::Storing(upload)) = self.conn.as_mut().map(|conn| &mut conn.mode) else { return };
+        let (steps, kept) = upload.settled();
+        let log = upload.log;
+        if steps.is_empty() && place.is_none() && rejected.is_empty() {
+            return;
+        }
+        self.refused.extend(rejected.iter().map(|(change, _)| row_id(change)));
+        if !rejected.is_empty() {
+            let count = rejected.len();
+            self.outputs.push_back(Output::Event(Event::Rejected { by: log, count }));
+        }
+        self.tasks.push_back(Task::Acked(Acked { log, steps, place, kept, rejected, wall_ms }));
+    }
+
+    /// An error about something that we sent. Others are only reported.
+    pub(super) fn peer_error(&mut self, from: SiteId, error: &SyncError) {
+        let now = self.now.at;
+        let wait =
+            error.retry_after.map(|ms| Duration::from_millis(ms).min(LONGEST_PAUSE)).unwrap_or(DEFAULT_PAUSE);
+        let text = format!("{}: {}", error.code, error.message);
+        let uploaded = self.view.uploaded;
+        let Some(conn) = &mut self.conn else { return };
+        let asked = conn.asked.iter().any(|asked| Some(&asked.reference) == error.reference.as_ref());
+        if asked {
+            conn.asks.postpone(None, now + wait);
+            conn.asks.postpone(Some(from), now + wait);
+        }
+        let mut rejected = Vec::new();
+        let mut halve = None;
+        let mut ours = asked;
+        if let Mode::Storing(upload) = &mut conn.mode
+            && upload.log == from
+            && let Some(sent) = upload
+                .window
+                .iter()
+                .find(|sent| sent.reference == error.reference && sent.reference.is_some())
+        {
+            ours = true;
+            rejected = refused_rows(&sent.rows, &error.rejected);
+            let permanent = error.retry_after.is_none() && rejected.is_empty();
+            if permanent && let [only] = sent.rows.as_slice() {
+                rejected.push((only.clone(), RowCode::TooLarge));
+            } else {
+                halve = permanent.then(|| size(&sent.rows));
+            }
+            // Refused rows were named: the others can go at once.
+            upload.paused_until = rejected.is_empty().then_some(now + wait);
+            upload.restart(uploaded);
+        }
+        if let Some(size) = halve {
+            self.halve(size);
+        }
+        if !rejected.is_empty() {
+            self.book_settled(None, rejected);
+        }
+        if ours {
+            let problem = Problem::passing("peer-error", text);
+            self.outputs.push_back(Output::Event(Event::Error(problem)));
+        }
+    }
+
+    /// The connection was closed because a message was too large (1009).
+    pub(super) fn too_big(&mut self, conn: Conn) {
+        let Mode::Storing(upload) = conn.mode else {
+            self.halve(self.budget);
+            return;
+        };
+        let log = upload.log;
+        match upload.window.into_iter().find(|sent| !sent.acked) {
+            Some(sent) if sent.rows.len() == 1 => {
+                let rejected: Vec<_> = sent.rows.into_iter().map(|row| (row, RowCode::TooLarge)).collect();
+                self.refused.extend(rejected.iter().map(|(change, _)| row_id(change)));
+                self.outputs.push_back(Output::Event(Event::Rejected { by: log, count: 1 }));
+                let wall_ms = self.now.wall_ms;
+                let acked = Acked { log, steps: Vec::new(), place: None, kept: false, rejected, wall_ms };
+                self.tasks.push_back(Task::Acked(acked));
+            }
+            Some(sent) => self.halve(size(&sent.rows)),
+            None => self.halve(self.budget),
+        }
+    }
+
+    /// From now on messages are half as large as this one was.
+    fn halve(&mut self, was: Budget) {
+        let changes = (was.changes / 2).clamp(1, self.config.budget.changes.max(1));
+        let bytes = (was.bytes / 2).clamp(SMALLEST_BYTES, self.config.budget.bytes.max(SMALLEST_BYTES));
+        self.budget = Budget { changes, bytes };
+    }
+}
+
+fn size(rows: &[Change]) -> Budget {
+    Budget { changes: rows.len(), bytes: rows.iter().map(Change::wire_size).sum() }
+}
+
+fn refused_rows(rows: &[Change], rejected: &[Rejected]) -> Vec<(Change, RowCode)> {
+    rejected.iter().filter_map(|bad| rows.get(bad.index).map(|row| (row.clone(), bad.code))).collect()
+}
+
+/// Cuts changes into messages within the budget; each holds at least one.
+pub(super) fn split(changes: Vec<Change>, budget: Budget) -> Vec<Vec<Change>> {
+    let mut parts: Vec<Vec<Change>> = Vec::new();
+    let mut bytes = 0;
+    for change in changes {
+        let size = change.wire_size();
+        match parts.last_mut() {
+            Some(part) if part.len() < budget.changes && bytes + size <= budget.bytes => {
+                bytes += size;
+                part.push(change);
+            }
+            Some(_) | None => {
+                bytes = size;
+                parts.push(vec![change]);
+            }
+        }
+    }
+    parts
+}

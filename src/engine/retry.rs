@@ -1,0 +1,145 @@
+//! What to do after a connection or a request has failed: one function from the close code, one from the HTTP
+//! status, each answer with its reason. Never waits and never counts: that is [`super::link`]'s.
+//! Called by [`super::link`] and by the HTTP transport.
+
+use std::time::Duration;
+
+use crate::wire::CloseCode;
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Try again after the usual backoff.
+    Retry,
+    /// Try again, but not before the server's own delay, where it states one.
+    RetryLater,
+    /// Try again with smaller messages.
+    RetrySmaller,
+    /// Trying again is pointless until the app has a new token.
+    NeedsAuth,
+    /// Trying again is pointless until someone changes something.
+    Fail,
+}
+
+/// A verdict and the stable word that says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judgement {
+    pub verdict: Verdict,
+    pub reason: &'static str,
+}
+
+const fn so(verdict: Verdict, reason: &'static str) -> Judgement {
+    Judgement { verdict, reason }
+}
+
+/// After a socket was closed by the other side, or broke.
+#[must_use]
+pub fn after_close(code: CloseCode) -> Judgement {
+    match code {
+        CloseCode::UNAUTHENTICATED | CloseCode::HTTP_UNAUTHORIZED => {
+            so(Verdict::NeedsAuth, "unauthenticated")
+        }
+        // The same frames would be refused again.
+        CloseCode::PROTOCOL_ERROR => so(Verdict::Fail, "protocol-error"),
+        CloseCode::UNSUPPORTED_DATA => so(Verdict::Fail, "unsupported-data"),
+        CloseCode::INVALID_PAYLOAD => so(Verdict::Fail, "invalid-payload"),
+        CloseCode::POLICY_VIOLATION => so(Verdict::Fail, "policy-violation"),
+        CloseCode::TOO_BIG => so(Verdict::RetrySmaller, "message-too-big"),
+        CloseCode::TRY_AGAIN_LATER => so(Verdict::RetryLater, "try-again-later"),
+        CloseCode::HTTP_TOO_MANY_REQUESTS => so(Verdict::RetryLater, "too-many-requests"),
+        // A request timeout in HTTP's numbering: nothing is wrong with us.
+        CloseCode(4408) => so(Verdict::Retry, "server-timeout"),
+        // HTTP's "the client is wrong".
+        CloseCode(4400..=4499) => so(Verdict::Fail, "refused"),
+        CloseCode::NORMAL | CloseCode::GOING_AWAY | CloseCode(1012) => so(Verdict::Retry, "server-closed"),
+        CloseCode::ABNORMAL | CloseCode(1005 | 1015) => so(Verdict::Retry, "connection-lost"),
+        // 1011, 1014, an application's own codes: nothing says that it will last.
+        CloseCode(_) => so(Verdict::Retry, "server-error"),
+    }
+}
+
+/// After an HTTP answer that is not a success.
+#[must_use]
+pub fn after_status(status: u16) -> Judgement {
+    match status {
+        401 => so(Verdict::NeedsAuth, "unauthenticated"),
+        408 | 425 => so(Verdict::Retry, "server-timeout"),
+        413 => so(Verdict::RetrySmaller, "message-too-big"),
+        429 => so(Verdict::RetryLater, "too-many-requests"),
+        503 => so(Verdict::RetryLater, "try-again-later"),
+        400..=499 => so(Verdict::Fail, "refused"),
+        _ => so(Verdict::Retry, "server-error"),
+    }
+}
+
+/// The delay that a server states in the text of its close frame: `retryAfter=` and milliseconds.
+#[must_use]
+pub fn stated_delay(text: &str) -> Option<Duration> {
+    let (_, rest) = text.split_once("retryAfter=")?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest.get(..end)?.parse().ok().map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_is_read_from_the_text_of_a_close_frame() {
+        assert_eq!(stated_delay("busy; retryAfter=1500"), Some(Duration::from_millis(1500)));
+        assert_eq!(stated_delay("retryAfter=20 ms"), Some(Duration::from_millis(20)));
+        assert_eq!(stated_delay("retryAfter=soon"), None);
+        assert_eq!(stated_delay("retryAfter=99999999999999999999999"), None);
+        assert_eq!(stated_delay(""), None);
+    }
+
+    #[test]
+    fn every_close_code_that_the_protocol_names_has_its_verdict() {
+        for (code, verdict, reason) in [
+            (1000, Verdict::Retry, "server-closed"),
+            (1001, Verdict::Retry, "server-closed"),
+            (1002, Verdict::Fail, "protocol-error"),
+            (1003, Verdict::Fail, "unsupported-data"),
+            (1005, Verdict::Retry, "connection-lost"),
+            (1006, Verdict::Retry, "connection-lost"),
+            (1007, Verdict::Fail, "invalid-payload"),
+            (1008, Verdict::Fail, "policy-violation"),
+            (1009, Verdict::RetrySmaller, "message-too-big"),
+            (1011, Verdict::Retry, "server-error"),
+            (1012, Verdict::Retry, "server-closed"),
+            (1013, Verdict::RetryLater, "try-again-later"),
+            (1014, Verdict::Retry, "server-error"),
+            (1015, Verdict::Retry, "connection-lost"),
+            (3000, Verdict::Retry, "server-error"),
+            (4000, Verdict::Retry, "server-error"),
+            (4001, Verdict::NeedsAuth, "unauthenticated"),
+            (4002, Verdict::Retry, "server-error"),
+            (4400, Verdict::Fail, "refused"),
+            (4401, Verdict::NeedsAuth, "unauthenticated"),
+            (4403, Verdict::Fail, "refused"),
+            (4408, Verdict::Retry, "server-timeout"),
+            (4429, Verdict::RetryLater, "too-many-requests"),
+            (4500, Verdict::Retry, "server-error"),
+        ] {
+            assert_eq!(after_close(CloseCode(code)), Judgement { verdict, reason }, "{code}");
+        }
+    }
+
+    #[test]
+    fn every_http_status_has_its_verdict() {
+        for (status, verdict) in [
+            (400, Verdict::Fail),
+            (401, Verdict::NeedsAuth),
+            (403, Verdict::Fail),
+            (404, Verdict::Fail),
+            (408, Verdict::Retry),
+            (413, Verdict::RetrySmaller),
+            (429, Verdict::RetryLater),
+            (500, Verdict::Retry),
+            (502, Verdict::Retry),
+            (503, Verdict::RetryLater),
+        ] {
+            assert_eq!(after_status(status).verdict, verdict, "{status}");
+        }
+    }
+}
