@@ -27,7 +27,10 @@ export class Log {
     item.className = "log-line";
     item.dataset["way"] = line.way;
     const head = document.createElement("p");
-    head.append(span("log-arrow", ARROWS[line.way]), span("log-what", summary(line)), time(line.at));
+    const arrow = span("log-arrow", ARROWS[line.way]);
+    arrow.setAttribute("aria-label", line.way);
+    arrow.setAttribute("role", "img");
+    head.append(arrow, span("log-what", summary(line)), time(line.at));
     item.append(head);
     for (const row of line.rows.slice(0, ROWS_SHOWN)) {
       const cell = document.createElement("p");
@@ -45,10 +48,8 @@ export class Log {
   }
 }
 
-function summary(line: Traffic): string {
-  const rows = line.rows.length === 0 ? "" : `, ${count(line.rows.length, "row")}`;
-  if (line.way === "saved") return `saved here${rows}`;
-  return `${line.way} ${line.what}${rows}`;
+function summary({ what, rows }: Traffic): string {
+  return rows.length === 0 ? what : `${what}, ${count(rows.length, "row")}`;
 }
 
 function time(moment: number): HTMLElement {
