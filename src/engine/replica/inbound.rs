@@ -172,11 +172,8 @@ impl Replica {
         let carried: Option<Option<Cursor>> =
             asked.filter(|_| addressed).map(|asked| asked.cursors.get(&from).cloned());
         let claimed = asked.and_then(|asked| asked.stored.clone());
-        let durable = (response.durable && addressed).then(|| Durable {
-            account: response.account,
-            claimed,
-            stored: response.stored,
-        });
+        let facts = Durable { account: response.account, claimed, stored: response.stored };
+        let durable = (response.durable && addressed).then_some(facts);
         if durable.is_some() {
             let same = matches!(&conn.mode, Mode::Storing(upload) if upload.log == from);
             if !same {

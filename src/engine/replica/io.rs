@@ -31,6 +31,7 @@ pub type ConnId = u64;
 
 /// What happens to a replica.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // moved once, never stored
 pub enum Input {
     /// This tab leads from now on. `run` is drawn at random for this start.
     Start { run: Run },
