@@ -1,0 +1,159 @@
+//! The command line and the environment. Decides names, defaults and help of every option; never acts on one.
+//! Read by `main`, by tests in the form of arguments, and by every part that has a limit.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The relay of crsqlite-sync: keeps the devices of each user in step, over WebSocket.
+///
+/// It stores what devices send, so that a device catches up although no other one is online. Users are told apart by
+/// the `sub` of a JWT (HS256) in the cookie `auth_token`.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "crsqlite-relay", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub config: Config,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Print a token for a user, signed with the relay's secret.
+    Token(TokenArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TokenArgs {
+    /// The user.
+    #[arg(long)]
+    pub sub: String,
+    /// How long the token is valid.
+    #[arg(long, default_value = "12h", value_parser = humantime::parse_duration)]
+    pub lifetime: Duration,
+    #[command(flatten)]
+    pub storage: Storage,
+    #[command(flatten)]
+    pub secret: Secret,
+}
+
+/// How the relay runs.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Address and port to listen on; port 0 takes a free one and prints it.
+    #[arg(long, env = "CRSQLITE_RELAY_LISTEN", default_value = "127.0.0.1:8787")]
+    pub listen: SocketAddr,
+    #[command(flatten)]
+    pub storage: Storage,
+    #[command(flatten)]
+    pub secret: Secret,
+    /// Serve the files of this directory at `/`.
+    #[arg(long, env = "CRSQLITE_RELAY_STATIC", value_name = "DIR")]
+    pub r#static: Option<PathBuf>,
+    /// Origins of web apps that may connect, besides the relay's own. Repeatable, or separated by commas.
+    #[arg(long, env = "CRSQLITE_RELAY_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    pub allow_origin: Vec<String>,
+    #[command(flatten)]
+    pub limits: Limits,
+    /// How often an idle relay repeats its head, so that a device that missed something notices.
+    #[arg(long, env = "CRSQLITE_RELAY_HEAD_INTERVAL", default_value = "3m", value_parser = humantime::parse_duration)]
+    pub head_interval: Duration,
+    /// How often each connection is pinged.
+    #[arg(long, env = "CRSQLITE_RELAY_PING_INTERVAL", default_value = "25s", value_parser = humantime::parse_duration)]
+    pub ping_interval: Duration,
+    /// Close a connection that sends nothing for this long, not even pongs, or takes nothing.
+    #[arg(long, env = "CRSQLITE_RELAY_IDLE_TIMEOUT", default_value = "70s", value_parser = humantime::parse_duration)]
+    pub idle_timeout: Duration,
+    /// How long a shutdown may take.
+    #[arg(long, env = "CRSQLITE_RELAY_SHUTDOWN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub shutdown_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Storage {
+    /// The database file; made if there is none.
+    #[arg(long, env = "CRSQLITE_RELAY_DATABASE", value_name = "PATH", default_value = "crsqlite-relay.db")]
+    pub database: PathBuf,
+}
+
+/// Where the secret that signs tokens comes from.
+#[derive(Clone, Args)]
+pub struct Secret {
+    /// The secret of the tokens (HS256). Better from the environment or a file: other users can see arguments.
+    #[arg(long, env = "CRSQLITE_RELAY_JWT_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub jwt_secret: Option<String>,
+    /// Read the secret from a file; a line break at its end does not count.
+    #[arg(long, env = "CRSQLITE_RELAY_JWT_SECRET_FILE", value_name = "PATH", conflicts_with = "jwt_secret")]
+    pub jwt_secret_file: Option<PathBuf>,
+    /// For development: anybody may log in as anybody at `/dev/login`. Without a secret one is made and kept in the
+    /// database.
+    #[arg(long, env = "CRSQLITE_RELAY_DEV")]
+    pub dev: bool,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secret").field("dev", &self.dev).finish_non_exhaustive()
+    }
+}
+
+/// Bounds on what one user or one connection may cost.
+#[derive(Debug, Clone, Args)]
+pub struct Limits {
+    /// The largest message that is taken; a larger one closes the connection with 1009.
+    #[arg(long, env = "CRSQLITE_RELAY_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value_t = 8 << 20)]
+    pub max_message_bytes: usize,
+    /// About how large an answer may get before it is cut; at least one row is sent.
+    #[arg(long, env = "CRSQLITE_RELAY_ANSWER_BYTES", value_name = "BYTES", default_value_t = 512 << 10)]
+    pub answer_bytes: usize,
+    /// Connections in all; one more is closed with 1013.
+    #[arg(long, env = "CRSQLITE_RELAY_MAX_CONNECTIONS", value_name = "COUNT", default_value_t = 20_000)]
+    pub max_connections: usize,
+    /// Connections of one user; one more is closed with 1013.
+    #[arg(long, env = "CRSQLITE_RELAY_MAX_CONNECTIONS_PER_USER", value_name = "COUNT", default_value_t = 32)]
+    pub max_connections_per_user: usize,
+    /// Messages that may wait for a slow connection; one more closes it with 1013.
+    #[arg(long, env = "CRSQLITE_RELAY_QUEUE_MESSAGES", value_name = "COUNT", default_value_t = 1_024)]
+    pub queue_messages: usize,
+    /// Bytes that may wait for a slow connection; more close it with 1013.
+    #[arg(long, env = "CRSQLITE_RELAY_QUEUE_BYTES", value_name = "BYTES", default_value_t = 16 << 20)]
+    pub queue_bytes: usize,
+    /// Malformed messages of one connection; one more closes it with 1008.
+    #[arg(long, env = "CRSQLITE_RELAY_MAX_MALFORMED", value_name = "COUNT", default_value_t = 100)]
+    pub max_malformed: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_its_defaults_are_read() {
+        Cli::command().debug_assert();
+        let cli = Cli::try_parse_from(["crsqlite-relay", "--dev"]).unwrap();
+        assert_eq!(cli.config.listen.to_string(), "127.0.0.1:8787");
+        assert_eq!(cli.config.head_interval, Duration::from_secs(180));
+        assert_eq!(cli.config.limits.max_message_bytes, 8 * 1024 * 1024);
+    }
+
+    #[test]
+    fn the_secret_never_stands_in_a_debug_print() {
+        let cli = Cli::try_parse_from(["crsqlite-relay", "--jwt-secret", "hush"]).unwrap();
+        assert!(!format!("{cli:?}").contains("hush"));
+    }
+
+    #[test]
+    fn every_option_can_be_set_in_the_environment() {
+        for argument in
+            Cli::command().get_arguments().filter(|a| !["help", "version"].contains(&a.get_id().as_str()))
+        {
+            let name = format!("CRSQLITE_RELAY_{}", argument.get_id().as_str().to_uppercase());
+            assert_eq!(argument.get_env().and_then(|env| env.to_str()), Some(name.as_str()));
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What can fail in the relay. Decides the stable code of each failure and whether trying again may help; never
+//! carries a token, a secret or a value of a user.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Why the relay cannot start, or could not do what a message asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("{} is a database of something else", .0.display())]
+    ForeignDatabase(PathBuf),
+    #[error("the database has format {0}, which a later version of the relay made")]
+    NewerDatabase(i64),
+    #[error("the log holds an entry that cannot be read: {0}")]
+    CorruptLog(&'static str),
+    #[error("a secret is required: --jwt-secret-file, --jwt-secret or --dev")]
+    NoSecret,
+    #[error("cannot read the secret from {}: {source}", path.display())]
+    SecretFile { path: PathBuf, source: io::Error },
+    #[error("the secret is empty")]
+    EmptySecret,
+    #[error("a token cannot be made: {0}")]
+    Token(#[from] jsonwebtoken::errors::Error),
+    #[error("{} is no directory", .0.display())]
+    StaticDirectory(PathBuf),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("the operating system has no randomness: {0}")]
+    Random(#[from] getrandom::Error),
+    #[error("serving stopped: {0}")]
+    Serve(io::Error),
+}
+
+/// What to do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The same call may succeed later.
+    Retryable,
+    /// Somebody has to change the configuration.
+    Configuration,
+    /// The relay cannot go on with this storage or this machine.
+    Fatal,
+}
+
+impl Error {
+    /// The stable kebab-case code; of a failing message it travels in `sync_error`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Database(_) | Error::CorruptLog(_) => "storage-failed",
+            Error::ForeignDatabase(_) => "foreign-database",
+            Error::NewerDatabase(_) => "newer-database",
+            Error::NoSecret => "no-secret",
+            Error::SecretFile { .. } => "secret-unreadable",
+            Error::EmptySecret => "secret-empty",
+            Error::Token(_) => "token-failed",
+            Error::StaticDirectory(_) => "static-directory-missing",
+            Error::Listen { .. } => "listen-failed",
+            Error::Random(_) => "no-randomness",
+            Error::Serve(_) => "serve-failed",
+        }
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Database(_) => ErrorKind::Retryable,
+            Error::ForeignDatabase(_)
+            | Error::NoSecret
+            | Error::SecretFile { .. }
+            | Error::EmptySecret
+            | Error::StaticDirectory(_)
+            | Error::Listen { .. } => ErrorKind::Configuration,
+            Error::NewerDatabase(_)
+            | Error::CorruptLog(_)
+            | Error::Token(_)
+            | Error::Random(_)
+            | Error::Serve(_) => ErrorKind::Fatal,
+        }
+    }
+}

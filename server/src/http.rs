@@ -1,0 +1,151 @@
+//! The routes: the socket, health, the development login, static files. Decides who is let through to which; what
+//! happens on a socket is for `socket`. Built by the server at its start.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::map_response;
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use crsqlite_sync::wire::CloseCode;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_http::services::ServeDir;
+use tracing::debug;
+
+use crate::auth::{self, Auth, Identity};
+use crate::clock::now_seconds;
+use crate::config::Config;
+use crate::origin;
+use crate::outbox::End;
+use crate::rooms::Rooms;
+use crate::socket;
+
+/// How long a token of the development login is valid, in seconds.
+const DEV_LIFETIME: i64 = 12 * 3_600;
+/// Bodies are for the development login alone.
+const MAX_BODY: usize = 4 << 10;
+/// The socket itself takes this many times what is allowed, so that a message which is too big is read and refused
+/// with 1009 instead of breaking the connection.
+const READABLE: usize = 2;
+/// Most connections are idle, so their buffers start small.
+const BUFFER_BYTES: usize = 8 << 10;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) auth: Auth,
+    pub(crate) rooms: Arc<Rooms>,
+    /// One per connection.
+    pub(crate) slots: Semaphore,
+    /// Cancelled when the relay ends.
+    pub(crate) shutdown: CancellationToken,
+    /// The connections that are still at work.
+    pub(crate) connections: TaskTracker,
+}
+
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new().route("/health", get(health)).route("/api/v1/sync", get(sync));
+    if app.config.secret.dev {
+        router = router
+            .route("/dev/login", post(log_in).get(log_in_by_query))
+            .route("/dev/logout", post(log_out))
+            .layer(DefaultBodyLimit::max(MAX_BODY));
+    }
+    if let Some(directory) = &app.config.r#static {
+        let files = Router::new().fallback_service(ServeDir::new(directory)).layer(map_response(as_file));
+        router = router.fallback_service(files);
+    }
+    router.with_state(app)
+}
+
+async fn health() -> impl IntoResponse {
+    Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+}
+
+/// The upgrade is always accepted: a browser sees a close code, but never the status of a refused upgrade.
+async fn sync(State(app): State<Arc<App>>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+    let admission = admit(&app, &headers);
+    let largest = app.config.limits.max_message_bytes.saturating_mul(READABLE);
+    upgrade
+        .max_message_size(largest)
+        .max_frame_size(largest)
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(BUFFER_BYTES)
+        .on_upgrade(move |upgraded| {
+            let connections = app.connections.clone();
+            connections.track_future(socket::serve(app, upgraded, admission))
+        })
+}
+
+fn admit(app: &App, headers: &HeaderMap) -> Result<Identity, End> {
+    if !origin::is_allowed(headers, &app.config.allow_origin) {
+        return Err(End { code: CloseCode::POLICY_VIOLATION, reason: "origin not allowed" });
+    }
+    app.auth.verify(token(headers), now_seconds()).map_err(|refusal| {
+        debug!(reason = refusal.reason(), "refused");
+        End { code: CloseCode::UNAUTHENTICATED, reason: refusal.reason() }
+    })
+}
+
+fn token(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok());
+    cookies
+        .flat_map(|cookies| cookies.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='))
+        .find_map(|(name, value)| (name == auth::COOKIE).then_some(value))
+}
+
+#[derive(Deserialize)]
+struct Login {
+    user: String,
+}
+
+async fn log_in(State(app): State<Arc<App>>, login: Result<Json<Login>, JsonRejection>) -> Response {
+    match login {
+        Ok(Json(login)) => session(&app, &login.user),
+        Err(rejection) => rejection.into_response(),
+    }
+}
+
+async fn log_in_by_query(State(app): State<Arc<App>>, Query(login): Query<Login>) -> Response {
+    session(&app, &login.user)
+}
+
+fn session(app: &App, user: &str) -> Response {
+    let now = now_seconds();
+    let token = app.auth.token(user, now, DEV_LIFETIME);
+    // A name that no token may carry is told at once.
+    let Some(token) = token.ok().filter(|token| app.auth.verify(Some(token), now).is_ok()) else {
+        let problem = json!({ "error": { "code": "bad-user", "message": "a user has 1 to 255 bytes" } });
+        return (StatusCode::BAD_REQUEST, Json(problem)).into_response();
+    };
+    let answer = json!({ "user": user, "expiresAt": (now + DEV_LIFETIME) * 1_000 });
+    (set_cookie(&token, DEV_LIFETIME), Json(answer)).into_response()
+}
+
+async fn log_out() -> impl IntoResponse {
+    (StatusCode::NO_CONTENT, set_cookie("", 0))
+}
+
+fn set_cookie(token: &str, lifetime: i64) -> AppendHeaders<[(HeaderName, String); 1]> {
+    let cookie = format!("{}={token}; HttpOnly; SameSite=Lax; Path=/; Max-Age={lifetime}", auth::COOKIE);
+    AppendHeaders([(SET_COOKIE, cookie)])
+}
+
+/// Files are for development and small deployments: a reload always sees what was built last.
+async fn as_file(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,27 @@
+//! crsqlite-relay: a relay that stores, so that a user's devices catch up although no other one is online.
+//!
+//! One request's way: [`Server`] → `http` (routes, who is let in) → `socket` (one connection: deadlines, close codes)
+//! → `room` (one user: order, who hears what) → [`log::Log`] (one transaction) → [`log::core`] (what stays). Answers
+//! go back through each connection's `outbox`, in the order in which the room queued them.
+//!
+//! **The order invariant.** A room's order lock is held from reading or writing the log until the messages about it
+//! are queued, so that no connection hears of an offset before a smaller one, and nothing is told before it is
+//! durable.
+
+pub mod auth;
+mod clock;
+pub mod config;
+mod error;
+mod http;
+pub mod log;
+mod origin;
+mod outbox;
+mod reply;
+mod room;
+mod rooms;
+mod server;
+mod socket;
+pub mod user;
+
+pub use error::{Error, ErrorKind};
+pub use server::{Server, token_secret};

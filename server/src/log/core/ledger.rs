@@ -1,0 +1,212 @@
+//! One user's log in memory. Keeps the same promises as a log in a database, so it is the model that those are tested
+//! against and the relay of the client's simulator. Never durable.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crsqlite_sync::wire::{Change, Run};
+
+use super::Appended;
+use super::clock::{Clock, Start};
+use super::compact::{Entry, compact, exact};
+use super::page::{Cut, Page};
+
+/// A log as a value: clone it and it is a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ledger {
+    pub clock: Clock,
+    /// The live entries by offset; the `db_version` of each is its offset.
+    pub entries: BTreeMap<i64, Change>,
+}
+
+impl Ledger {
+    /// Stores what of `changes` is not dominated; `run` is the writing server's.
+    pub fn append(&mut self, run: &Run, changes: &[Change]) -> Appended {
+        let touched: HashSet<_> = changes.iter().map(|change| (&change.table, &change.pk)).collect();
+        let existing: Vec<Entry> = self
+            .entries
+            .values()
+            .filter(|change| touched.contains(&(&change.table, &change.pk)))
+            .map(|change| Entry {
+                offset: change.db_version,
+                table: change.table.clone(),
+                pk: change.pk.clone(),
+                cid: change.cid.clone(),
+                col_version: change.col_version,
+                cl: change.cl,
+                value: exact(&change.val),
+            })
+            .collect();
+        let plan = compact(&existing, changes, exact);
+        let base = self.clock.head;
+        if !plan.insert.is_empty() {
+            self.clock.record(run);
+        }
+        for offset in plan.delete {
+            self.entries.remove(&offset);
+        }
+        for change in plan.insert.iter().filter_map(|&index| changes.get(index)) {
+            self.clock.head += 1;
+            self.entries.insert(self.clock.head, Change { db_version: self.clock.head, ..change.clone() });
+        }
+        Appended { run: self.clock.run(run).clone(), base, head: self.clock.head, stored: plan.insert }
+    }
+
+    /// The rows of an answer of about `budget` bytes.
+    #[must_use]
+    pub fn page(&self, start: &Start, budget: usize) -> Page {
+        let base = self.clock.start(start);
+        let mut cut = Cut::new(base, budget);
+        let exhausted = self.entries.range(base + 1..).all(|(_, entry)| {
+            let row = if entry.revives_row() { self.row(entry) } else { Vec::new() };
+            cut.offer(entry.clone(), row)
+        });
+        cut.finish(self.clock.clone(), base, exhausted)
+    }
+
+    fn row(&self, of: &Change) -> Vec<Change> {
+        let same = |change: &&Change| change.table == of.table && change.pk == of.pk;
+        self.entries.values().filter(same).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crsqlite_sync::wire::{Pk, SENTINEL, SiteId, Value};
+
+    use super::*;
+
+    /// splitmix64: enough for tests, and a seed replays.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, n: u64) -> u64 {
+            self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            (z ^ (z >> 31)) % n
+        }
+
+        fn change(&mut self) -> Change {
+            let cid = ["a", "b", SENTINEL][self.below(3) as usize];
+            let cl = self.below(5) as i64;
+            let (cid, col_version) =
+                if cl % 2 == 0 || cid == SENTINEL { (SENTINEL, cl) } else { (cid, self.below(3) as i64) };
+            let values = [Value::Null, Value::Integer(1), Value::Real(1.0), Value::Text("1".into())];
+            let val = if cid == SENTINEL { Value::Null } else { values[self.below(4) as usize].clone() };
+            let change = Change {
+                table: "t".into(),
+                pk: Pk::pack(&[Value::Integer(self.below(3) as i64)]).unwrap(),
+                cid: cid.into(),
+                val,
+                col_version,
+                db_version: self.below(100) as i64,
+                site_id: SiteId([self.below(3) as u8; 16]),
+                cl,
+                seq: 0,
+            };
+            assert_eq!(change.check(), Ok(()));
+            change
+        }
+
+        fn shuffle(&mut self, changes: &mut [Change]) {
+            for i in (1..changes.len()).rev() {
+                changes.swap(i, self.below(i as u64 + 1) as usize);
+            }
+        }
+    }
+
+    fn run() -> Run {
+        Run::from_random(1)
+    }
+
+    /// What of the live rows matters to a device.
+    fn content(ledger: &Ledger) -> Vec<String> {
+        let mut rows: Vec<_> = ledger
+            .entries
+            .values()
+            .map(|c| format!("{:?} {} {} {} {}", c.pk, c.cl, c.cid, c.col_version, exact(&c.val)))
+            .collect();
+        rows.sort();
+        rows
+    }
+
+    #[test]
+    fn the_live_rows_do_not_depend_on_order_or_grouping_and_repeating_them_changes_nothing() {
+        for seed in 0..2_000 {
+            let mut random = Random(seed);
+            let count = random.below(25) as usize;
+            let mut changes: Vec<_> = (0..count).map(|_| random.change()).collect();
+            let mut one = Ledger::default();
+            for change in &changes {
+                one.append(&run(), std::slice::from_ref(change));
+            }
+            let expected = content(&one);
+            random.shuffle(&mut changes);
+            let mut other = Ledger::default();
+            let (head, tail) = changes.split_at(random.below(count as u64 + 1) as usize);
+            other.append(&run(), head);
+            let second = other.append(&run(), tail);
+            assert_eq!(content(&other), expected, "seed {seed}");
+            assert_eq!(second.head - second.base, second.stored.len() as i64, "seed {seed}");
+            assert!(other.entries.keys().all(|offset| *offset <= other.clock.head), "seed {seed}");
+
+            let again = other.clone();
+            assert_eq!(other.append(&run(), &changes).stored, Vec::<usize>::new(), "seed {seed}");
+            assert_eq!(other, again, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn pages_in_a_row_bring_the_whole_log_whatever_the_budget() {
+        for seed in 0..300 {
+            let mut random = Random(seed);
+            let mut ledger = Ledger::default();
+            for _ in 0..40 {
+                ledger.append(&run(), &[random.change()]);
+            }
+            let (mut copy, mut start) = (Ledger::default(), Start::Cursor(None));
+            let budget = random.below(2_000) as usize;
+            loop {
+                let page = ledger.page(&start, budget);
+                assert!(page.rows.iter().all(|row| ledger.entries.contains_key(&row.db_version)));
+                copy.append(&run(), &page.rows);
+                if !page.more {
+                    assert_eq!(page.current, ledger.clock.head, "seed {seed}");
+                    break;
+                }
+                assert!(page.current > page.base, "seed {seed}");
+                start = Start::Offset(page.current);
+            }
+            assert_eq!(content(&copy), content(&ledger), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn an_odd_sentinel_brings_the_row_along_also_what_lies_before_the_base() {
+        let change = |cid: &str, col_version| Change {
+            table: "t".into(),
+            pk: Pk::pack(&[Value::Integer(1)]).unwrap(),
+            cid: cid.into(),
+            val: Value::Null,
+            col_version,
+            db_version: 0,
+            site_id: SiteId([1; 16]),
+            cl: 1,
+            seq: 0,
+        };
+        let mut ledger = Ledger::default();
+        ledger.append(&run(), &[change("a", 3), change("b", 3)]);
+        ledger.append(&run(), &[change(SENTINEL, 1), change("c", 1)]);
+        let page = ledger.page(&Start::Offset(2), 1);
+        let offsets: Vec<_> = page.rows.iter().map(|row| row.db_version).collect();
+        assert_eq!((offsets, page.current, page.more), (vec![1, 2, 3, 4], 4, false));
+    }
+
+    #[test]
+    fn a_log_that_nobody_wrote_to_has_no_run_of_its_own() {
+        let mut ledger = Ledger::default();
+        let nothing = ledger.append(&run(), &[]);
+        assert_eq!((nothing.run, nothing.head, ledger.clock.runs.len()), (run(), 0, 0));
+    }
+}

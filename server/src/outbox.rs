@@ -1,0 +1,182 @@
+//! What waits to be written to one connection. Decides the bound: a queue that is full ends the connection, it never
+//! drops a frame out of the middle. Filled by `room` in the user's order, emptied by `socket`.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use axum::extract::ws::Utf8Bytes;
+use crsqlite_sync::wire::CloseCode;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// How a connection ends: what its close frame says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) code: CloseCode,
+    pub(crate) reason: &'static str,
+}
+
+/// How much may wait. A single frame may always wait, however large.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Frame(Utf8Bytes),
+    /// Nothing follows.
+    End(End),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    frames: VecDeque<Utf8Bytes>,
+    bytes: usize,
+    end: Option<End>,
+}
+
+/// The ordered queue of one connection; one writer takes from it.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    bound: Bound,
+    state: Mutex<State>,
+    /// For the writer: there is something to take.
+    filled: Notify,
+    /// For the reader: the queue ran empty.
+    emptied: Notify,
+    ended: CancellationToken,
+}
+
+impl Outbox {
+    pub(crate) fn new(bound: Bound) -> Self {
+        Outbox {
+            bound,
+            state: Mutex::default(),
+            filled: Notify::new(),
+            emptied: Notify::new(),
+            ended: CancellationToken::new(),
+        }
+    }
+
+    /// Queues a frame. At the bound everything that waits is void, and the connection ends.
+    pub(crate) fn push(&self, frame: Utf8Bytes) {
+        let mut state = self.state();
+        if state.end.is_some() {
+            return;
+        }
+        let bytes = state.bytes.saturating_add(frame.len());
+        let full = state.frames.len() >= self.bound.messages || bytes > self.bound.bytes;
+        if full && !state.frames.is_empty() {
+            state.frames.clear();
+            state.bytes = 0;
+            state.end = Some(End { code: CloseCode::TRY_AGAIN_LATER, reason: "reading too slowly" });
+            self.ended.cancel();
+        } else {
+            state.frames.push_back(frame);
+            state.bytes = bytes;
+        }
+        self.filled.notify_one();
+    }
+
+    /// Ends the connection once everything that waits is written. The first reason stands.
+    pub(crate) fn end(&self, code: CloseCode, reason: &'static str) {
+        self.state().end.get_or_insert(End { code, reason });
+        self.filled.notify_one();
+        self.ended.cancel();
+    }
+
+    /// What to write next without waiting.
+    pub(crate) fn try_take(&self) -> Option<Next> {
+        let mut state = self.state();
+        match state.frames.pop_front() {
+            Some(frame) => {
+                state.bytes = state.bytes.saturating_sub(frame.len());
+                if state.frames.is_empty() {
+                    self.emptied.notify_one();
+                }
+                Some(Next::Frame(frame))
+            }
+            None => state.end.map(Next::End),
+        }
+    }
+
+    /// What to write next. Safe to cancel.
+    pub(crate) async fn take(&self) -> Next {
+        loop {
+            if let Some(next) = self.try_take() {
+                return next;
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// Waits until nothing waits. False if the connection ends. Safe to cancel, for one caller at a time.
+    pub(crate) async fn drained(&self) -> bool {
+        while !self.state().frames.is_empty() {
+            tokio::select! {
+                () = self.emptied.notified() => {}
+                () = self.ended.cancelled() => break,
+            }
+        }
+        !self.ended.is_cancelled()
+    }
+
+    /// Waits until the connection ends. Safe to cancel.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics half way, so what a poisoned lock guards is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outbox() -> Outbox {
+        Outbox::new(Bound { messages: 3, bytes: 10 })
+    }
+
+    fn frame(text: &'static str) -> Option<Next> {
+        Some(Next::Frame(Utf8Bytes::from_static(text)))
+    }
+
+    #[test]
+    fn frames_leave_in_order_and_the_end_comes_last() {
+        let outbox = outbox();
+        outbox.push(Utf8Bytes::from_static("a"));
+        outbox.push(Utf8Bytes::from_static("b"));
+        outbox.end(CloseCode::GOING_AWAY, "first");
+        outbox.end(CloseCode::UNAUTHENTICATED, "second");
+        outbox.push(Utf8Bytes::from_static("too late"));
+        assert_eq!(outbox.try_take(), frame("a"));
+        assert_eq!(outbox.try_take(), frame("b"));
+        assert_eq!(outbox.try_take(), Some(Next::End(End { code: CloseCode::GOING_AWAY, reason: "first" })));
+    }
+
+    #[test]
+    fn a_full_queue_ends_the_connection_and_sends_nothing_after_a_hole() {
+        for frames in [["a", "b", "c", "d"].as_slice(), &["aaaaaa", "bbbbbb"]] {
+            let outbox = outbox();
+            for text in frames {
+                outbox.push(Utf8Bytes::from_static(text));
+            }
+            let Some(Next::End(end)) = outbox.try_take() else { panic!("the queue has not ended") };
+            assert_eq!(end.code, CloseCode::TRY_AGAIN_LATER);
+        }
+    }
+
+    #[test]
+    fn a_frame_larger_than_the_bound_goes_through_an_empty_queue() {
+        let outbox = outbox();
+        outbox.push(Utf8Bytes::from_static("much larger than ten"));
+        assert_eq!(outbox.try_take(), frame("much larger than ten"));
+        outbox.push(Utf8Bytes::from_static("a"));
+        assert_eq!(outbox.try_take(), frame("a"));
+    }
+}

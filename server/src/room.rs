@@ -1,0 +1,298 @@
+//! One user's room: the log's one ordered queue and the connections that hear it. Decides what each message of a
+//! device causes, and in which order the devices hear of it; never touches a socket.
+//! Entered by `socket`, found through `Rooms`.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+use crsqlite_sync::wire::{
+    Body, Change, Message, Rejected, Row, Run, SiteId, SyncPush, SyncRequest, SyncResponse, WireError,
+};
+use tokio::sync::Mutex as OrderedMutex;
+use tokio::task::AbortHandle;
+use tracing::{debug, warn};
+
+use crate::clock::now_ms;
+use crate::error::Error;
+use crate::log::Log;
+use crate::log::core::{Appended, Start};
+use crate::outbox::Outbox;
+use crate::reply::{self, Hint, Origin};
+use crate::rooms::Rooms;
+use crate::user::User;
+
+/// All connections of one user, over the user's log.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) user: User,
+    log: Arc<dyn Log>,
+    /// This server's run.
+    run: Run,
+    answer_bytes: usize,
+    /// Held from reading or writing the log until its messages are queued, so that every connection hears of offsets
+    /// in their order. Fair: messages are taken in the order in which they came.
+    order: OrderedMutex<()>,
+    members: Mutex<Members>,
+    registry: Weak<Rooms>,
+    /// Repeats the head while the room is in use.
+    beat: OnceLock<AbortHandle>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    next: u64,
+    present: BTreeMap<u64, Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    outbox: Arc<Outbox>,
+    /// The relay asked this connection for its rows (a peer that knows only the seed), so an answer is welcome.
+    asked: bool,
+}
+
+/// A connection's place in its room; it leaves when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    room: Arc<Room>,
+    id: u64,
+    outbox: Arc<Outbox>,
+}
+
+impl Room {
+    pub(crate) fn new(
+        user: User,
+        log: Arc<dyn Log>,
+        run: Run,
+        answer_bytes: usize,
+        registry: Weak<Rooms>,
+    ) -> Self {
+        Room {
+            user,
+            log,
+            run,
+            answer_bytes,
+            order: OrderedMutex::default(),
+            members: Mutex::default(),
+            registry,
+            beat: OnceLock::new(),
+        }
+    }
+
+    /// Starts to repeat the log's head: whoever missed something asks.
+    pub(crate) fn start_beat(self: &Arc<Self>, every: Duration) {
+        let room = Arc::downgrade(self);
+        let beat = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                let Some(room) = room.upgrade() else { return };
+                room.repeat_head().await;
+            }
+        });
+        let _ = self.beat.set(beat.abort_handle());
+    }
+
+    /// Lets a connection in. `None` if the user has `most` of them already.
+    pub(crate) fn join(self: &Arc<Self>, outbox: Arc<Outbox>, most: usize) -> Option<Membership> {
+        let mut members = self.members();
+        if members.present.len() >= most {
+            return None;
+        }
+        let id = members.next;
+        members.next += 1;
+        members.present.insert(id, Member { outbox: Arc::clone(&outbox), asked: false });
+        drop(members);
+        Some(Membership { room: Arc::clone(self), id, outbox })
+    }
+
+    async fn repeat_head(&self) {
+        let _order = self.order.lock().await;
+        match self.log.clock(&self.user.sub).await {
+            Ok(clock) => self.tell_others(None, &reply::head(&self.user, &self.run, &clock, now_ms())),
+            Err(error) => warn!(%error, "cannot read the head"),
+        }
+    }
+
+    /// Queues a message for all connections but one.
+    fn tell_others(&self, except: Option<u64>, message: &Message) {
+        let frame = Utf8Bytes::from(message.encode());
+        for (id, member) in &self.members().present {
+            if Some(*id) != except {
+                member.outbox.push(frame.clone());
+            }
+        }
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        // Nothing in here panics half way, so what a poisoned lock guards is whole.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Some(beat) = self.beat.get() {
+            beat.abort();
+        }
+        if let Some(rooms) = self.registry.upgrade() {
+            rooms.forget(&self.user.sub);
+        }
+    }
+}
+
+impl Membership {
+    /// Takes one message of the device. Must run to its end: what is stored is also forwarded.
+    pub(crate) async fn handle(&self, message: Message) {
+        let Message { site_id, timestamp, body } = message;
+        match body {
+            Body::Request(request) => self.answer(site_id, &request).await,
+            Body::Push(push) => self.push(site_id, timestamp, push).await,
+            Body::Response(response) => self.take_answer(site_id, timestamp, response).await,
+            // Between devices nothing depends on these, and neither is ever answered.
+            Body::Ack(_) | Body::Error(_) => {}
+        }
+    }
+
+    /// Tells the device that a frame of its could not be read.
+    pub(crate) async fn complain(&self, text: &str, error: &WireError) {
+        let _order = self.room.order.lock().await;
+        let clock = self.room.log.clock(&self.room.user.sub).await.ok();
+        let run = clock.map(|clock| clock.run(&self.room.run).clone());
+        self.reply(&reply::complaint(&self.room.user, run, Hint::of(text), error, now_ms()));
+    }
+
+    /// Answers a request, to the requester only. A peer of ours asks for page after page; a peer that knows only the
+    /// seed gets all of them, each when it has taken the one before, and is asked for its own rows.
+    async fn answer(&self, from: SiteId, request: &SyncRequest) {
+        let room = &self.room;
+        if request.to.is_some_and(|to| to != room.user.site_id) {
+            return;
+        }
+        let mut start = match &request.cursors {
+            Some(cursors) => {
+                let ours = |(name, _): &(&String, _)| SiteId::from_base64(name) == Some(room.user.site_id);
+                Start::Cursor(cursors.iter().find(ours).map(|(_, cursor)| cursor.clone()))
+            }
+            None => Start::Offset(request.since_version),
+        };
+        let seed_only = request.cursors.is_none();
+        loop {
+            let order = room.order.lock().await;
+            let page = match room.log.page(&room.user.sub, &start, room.answer_bytes).await {
+                Ok(page) => page,
+                Err(error) => return self.fail(from, request.reference.clone(), &error),
+            };
+            let (clock, more) = (page.clock.clone(), page.more);
+            start = Start::Offset(page.current);
+            self.reply(&reply::response(&room.user, &room.run, from, request, page, now_ms()));
+            if seed_only && self.may_ask() {
+                self.reply(&reply::request(&room.user, &room.run, &clock, now_ms()));
+            }
+            drop(order);
+            if !seed_only || !more || !self.outbox.drained().await {
+                return;
+            }
+        }
+    }
+
+    /// Stores a push, acknowledges it and forwards it. A push that says nothing and wants no answer gets none.
+    async fn push(&self, site_id: SiteId, timestamp: i64, push: SyncPush) {
+        if push.changes.is_empty() && push.reference.is_none() {
+            return;
+        }
+        let origin = Origin {
+            site_id,
+            timestamp,
+            run: push.run,
+            reference: push.reference,
+            base_version: push.base_version,
+            current_version: push.current_version,
+        };
+        self.store(origin, push.changes, true).await;
+    }
+
+    /// Stores what a peer answers that the relay asked. Nobody else's answers are the relay's business.
+    async fn take_answer(&self, site_id: SiteId, timestamp: i64, answer: SyncResponse) {
+        if !self.was_asked() || answer.changes.is_empty() {
+            return;
+        }
+        let origin = Origin {
+            site_id,
+            timestamp,
+            run: answer.run,
+            reference: answer.reference,
+            base_version: answer.base_version.unwrap_or(0),
+            current_version: Some(answer.current_version),
+        };
+        self.store(origin, answer.changes, false).await;
+    }
+
+    /// Appends rows, then tells the sender (if it wants an acknowledgement) and everybody else, in this order and
+    /// before anything later is appended.
+    async fn store(&self, origin: Origin, rows: Vec<Row>, acknowledge: bool) {
+        let room = &self.room;
+        let (good, rejected) = sort(rows);
+        let _order = room.order.lock().await;
+        let appended = match room.log.append(&room.user.sub, &room.run, &good).await {
+            Ok(appended) => appended,
+            Err(error) => return self.fail(origin.site_id, origin.reference, &error),
+        };
+        if acknowledge {
+            self.reply(&reply::ack(&room.user, &origin, &good, rejected, &appended, now_ms()));
+        }
+        let stored = select(good, &appended);
+        if !stored.is_empty() {
+            room.tell_others(Some(self.id), &reply::forward(&room.user, origin, stored, &appended));
+        }
+    }
+
+    fn fail(&self, to: SiteId, reference: Option<String>, error: &Error) {
+        warn!(%error, "a message could not be served");
+        self.reply(&reply::failure(&self.room.user, to, reference, error, now_ms()));
+    }
+
+    fn reply(&self, message: &Message) {
+        self.outbox.push(Utf8Bytes::from(message.encode()));
+    }
+
+    /// True the first time.
+    fn may_ask(&self) -> bool {
+        let mut members = self.room.members();
+        members.present.get_mut(&self.id).is_some_and(|member| !std::mem::replace(&mut member.asked, true))
+    }
+
+    fn was_asked(&self) -> bool {
+        self.room.members().present.get(&self.id).is_some_and(|member| member.asked)
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.room.members().present.remove(&self.id);
+        debug!(connection = self.id, "left");
+    }
+}
+
+/// The rows that can be taken, and those that cannot.
+fn sort(rows: Vec<Row>) -> (Vec<Change>, Vec<Rejected>) {
+    let (mut good, mut rejected) = (Vec::with_capacity(rows.len()), Vec::new());
+    for (index, row) in rows.into_iter().enumerate() {
+        match row {
+            Ok(change) => good.push(change),
+            Err(bad) => rejected.push(Rejected { index, code: bad.code }),
+        }
+    }
+    (good, rejected)
+}
+
+fn select(changes: Vec<Change>, appended: &Appended) -> Vec<Change> {
+    let stored: HashSet<usize> = appended.stored.iter().copied().collect();
+    changes
+        .into_iter()
+        .enumerate()
+        .filter(|(index, _)| stored.contains(index))
+        .map(|(_, change)| change)
+        .collect()
+}

@@ -1,0 +1,64 @@
+//! The rooms that are in use. Decides that a user has one room as long as anybody holds it; never looks into one.
+//! Asked by `socket` for the room of a verified user.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use crsqlite_sync::wire::Run;
+
+use crate::log::Log;
+use crate::room::Room;
+use crate::user::User;
+
+/// Makes and finds rooms. A room lives while a connection, or a message under way, holds it; so a new connection never
+/// runs beside what an old one left unfinished.
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    log: Arc<dyn Log>,
+    log_secret: Vec<u8>,
+    run: Run,
+    answer_bytes: usize,
+    head_interval: Duration,
+    open: Mutex<HashMap<Arc<str>, Weak<Room>>>,
+}
+
+impl Rooms {
+    pub(crate) fn new(
+        log: Arc<dyn Log>,
+        log_secret: Vec<u8>,
+        run: Run,
+        answer_bytes: usize,
+        head_interval: Duration,
+    ) -> Arc<Self> {
+        Arc::new(Rooms { log, log_secret, run, answer_bytes, head_interval, open: Mutex::default() })
+    }
+
+    /// The room of a verified user.
+    pub(crate) fn room(self: &Arc<Self>, sub: &str) -> Arc<Room> {
+        let mut open = self.open();
+        if let Some(room) = open.get(sub).and_then(Weak::upgrade) {
+            return room;
+        }
+        let user = User::new(sub, &self.log_secret);
+        let registry = Arc::downgrade(self);
+        let room =
+            Arc::new(Room::new(user, Arc::clone(&self.log), self.run.clone(), self.answer_bytes, registry));
+        open.insert(Arc::clone(&room.user.sub), Arc::downgrade(&room));
+        room.start_beat(self.head_interval);
+        room
+    }
+
+    /// Called by a room that ends. Another one of this user may have opened since: that one stays.
+    pub(crate) fn forget(&self, sub: &str) {
+        let mut open = self.open();
+        if open.get(sub).is_some_and(|room| room.strong_count() == 0) {
+            open.remove(sub);
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<Arc<str>, Weak<Room>>> {
+        // Nothing in here panics half way, so what a poisoned lock guards is whole.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,130 @@
+//! A relay from start to end: opens the log, listens, and shuts down without losing what it acknowledged.
+//! Decides the order of these steps. Run by `main`, and by tests inside their own process.
+
+use std::future::{Future, IntoFuture as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::serve::ListenerExt as _;
+use crsqlite_sync::wire::Run;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::auth::Auth;
+use crate::config::{Config, Secret};
+use crate::error::Error;
+use crate::http::{self, App};
+use crate::log::{Log, SqliteLog};
+use crate::rooms::Rooms;
+
+/// A shorter secret of tokens can be guessed.
+const STRONG_SECRET_BYTES: usize = 32;
+
+/// A relay that listens, and serves once it is run.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    log: Arc<dyn Log>,
+    app: Arc<App>,
+}
+
+impl Server {
+    /// Opens the database and listens.
+    ///
+    /// # Errors
+    /// Whatever of the configuration does not hold.
+    pub async fn bind(config: Config) -> Result<Self, Error> {
+        if let Some(directory) = config.r#static.as_ref().filter(|directory| !directory.is_dir()) {
+            return Err(Error::StaticDirectory(directory.clone()));
+        }
+        let log: Arc<dyn Log> = Arc::new(SqliteLog::open(&config.storage.database).await?);
+        let auth = Auth::new(&token_secret(&config.secret, log.as_ref()).await?)?;
+        let run = Run::from_random(getrandom::u64()?);
+        let log_secret = log.secret("log").await?;
+        let rooms =
+            Rooms::new(Arc::clone(&log), log_secret, run, config.limits.answer_bytes, config.head_interval);
+        let failed = |source| Error::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        if config.secret.dev && !address.ip().is_loopback() {
+            warn!(%address, "--dev lets anybody who can reach this address log in as anybody");
+        }
+        let app = App {
+            auth,
+            rooms,
+            slots: Semaphore::new(config.limits.max_connections.min(Semaphore::MAX_PERMITS)),
+            shutdown: CancellationToken::new(),
+            connections: TaskTracker::new(),
+            config,
+        };
+        Ok(Server { listener, address, log, app: Arc::new(app) })
+    }
+
+    /// Where it listens; the real port if any was asked for.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` completes; then closes every connection with 1001, finishes what they are committing, and
+    /// closes the log, all within the configured time.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
+        let Server { listener, log, app, .. } = self;
+        // Frames are small and wait for nothing.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
+        let shutdown = app.shutdown.clone();
+        let serving = axum::serve(listener, http::router(Arc::clone(&app)))
+            .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let mut serving = std::pin::pin!(serving.into_future());
+        tokio::select! {
+            stopped = &mut serving => stopped.map_err(Error::Serve)?,
+            () = stop => {}
+        }
+        info!("shutting down");
+        shutdown.cancel();
+        app.connections.close();
+        let finish = async {
+            app.connections.wait().await;
+            let served = serving.await.map_err(Error::Serve);
+            log.close().await;
+            served
+        };
+        match tokio::time::timeout(app.config.shutdown_timeout, finish).await {
+            Ok(served) => served,
+            Err(_) => {
+                warn!("some connections did not end in time");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The secret that signs tokens: the given one, or with `--dev` one that lives in the database.
+///
+/// # Errors
+/// When there is none, or its file cannot be read.
+pub async fn token_secret(secret: &Secret, log: &dyn Log) -> Result<Vec<u8>, Error> {
+    let given = match (&secret.jwt_secret, &secret.jwt_secret_file) {
+        (Some(text), _) => text.as_bytes().to_vec(),
+        (None, Some(path)) => {
+            let text =
+                std::fs::read(path).map_err(|source| Error::SecretFile { path: path.clone(), source })?;
+            text.trim_ascii_end().to_vec()
+        }
+        (None, None) if secret.dev => return log.secret("dev-token").await,
+        (None, None) => return Err(Error::NoSecret),
+    };
+    if given.len() < STRONG_SECRET_BYTES {
+        warn!("the secret is shorter than {STRONG_SECRET_BYTES} bytes: tokens can be forged by guessing it");
+    }
+    Ok(given)
+}

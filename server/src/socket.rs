@@ -1,0 +1,177 @@
+//! One WebSocket connection. Decides when it ends and with which close code; what its messages cause is the room's.
+//! Started by `http` after the upgrade; ends only between messages, never in the middle of one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket};
+use crsqlite_sync::wire::{CloseCode, Decoded, Message, WireError};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tracing::debug;
+
+use crate::auth::{Identity, Refusal};
+use crate::clock::now_seconds;
+use crate::http::App;
+use crate::outbox::{Bound, End, Next, Outbox};
+use crate::room::Membership;
+
+/// How long the other side has to take a close frame and to answer it.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
+/// Longer than any connection lives; a timer cannot be set to every date that a token can state.
+const FAR_FUTURE: i64 = 10 * 366 * 24 * 3_600;
+
+/// Serves a connection to its end. Whoever is not admitted is told why, and closed.
+pub(crate) async fn serve(app: Arc<App>, socket: WebSocket, admission: Result<Identity, End>) {
+    let limits = &app.config.limits;
+    let outbox = Arc::new(Outbox::new(Bound { messages: limits.queue_messages, bytes: limits.queue_bytes }));
+    let (sink, mut stream) = socket.split();
+    let reader = async {
+        let entered = admission.and_then(|identity| {
+            let permit = app.slots.try_acquire().map_err(|_| FULL)?;
+            let room = app.rooms.room(&identity.sub);
+            let member = room.join(Arc::clone(&outbox), limits.max_connections_per_user).ok_or(FULL)?;
+            Ok((permit, Reader { app: &app, outbox: &outbox, member, malformed: 0 }, identity.expires))
+        });
+        match entered {
+            Ok((_permit, reader, expires)) => reader.read(&mut stream, expires).await,
+            Err(end) => outbox.end(end.code, end.reason),
+        }
+        // The close frame, and the answer to it, still have to pass.
+        let rest = async { while let Some(Ok(_)) = stream.next().await {} };
+        let _ = timeout(CLOSE_DEADLINE, rest).await;
+    };
+    tokio::join!(reader, write(&app, &outbox, sink));
+}
+
+const FULL: End = End { code: CloseCode::TRY_AGAIN_LATER, reason: "too many connections" };
+
+struct Reader<'a> {
+    app: &'a App,
+    outbox: &'a Outbox,
+    member: Membership,
+    malformed: usize,
+}
+
+impl Reader<'_> {
+    /// Takes message after message, each to its end, until the connection ends. Then it has left the room.
+    async fn read(mut self, stream: &mut SplitStream<WebSocket>, expires: i64) {
+        let left = expires.saturating_sub(now_seconds()).clamp(0, FAR_FUTURE);
+        let mut expiry = std::pin::pin!(sleep(Duration::from_secs(left.unsigned_abs())));
+        loop {
+            let arrived = tokio::select! {
+                arrived = timeout(self.app.config.idle_timeout, stream.next()) => arrived,
+                () = &mut expiry => {
+                    return self.outbox.end(CloseCode::UNAUTHENTICATED, Refusal::Expired.reason());
+                }
+                () = self.app.shutdown.cancelled() => {
+                    return self.outbox.end(CloseCode::GOING_AWAY, "shutting down");
+                }
+                () = self.outbox.ended() => return,
+            };
+            match arrived {
+                Ok(Some(Ok(Frame::Text(text)))) => self.take(&text).await,
+                Ok(Some(Ok(Frame::Binary(_)))) => {
+                    self.complain("", &WireError::Malformed("a frame of bytes, not of text".into())).await;
+                }
+                Ok(Some(Ok(Frame::Ping(_) | Frame::Pong(_)))) => {}
+                Ok(Some(Ok(Frame::Close(_))) | None) => return self.outbox.end(CloseCode::NORMAL, ""),
+                Ok(Some(Err(error))) => {
+                    let end = broken(error);
+                    return self.outbox.end(end.code, end.reason);
+                }
+                Err(_) => return self.outbox.end(CloseCode::GOING_AWAY, "no sign of life"),
+            }
+        }
+    }
+
+    async fn take(&mut self, text: &Utf8Bytes) {
+        if text.len() > self.app.config.limits.max_message_bytes {
+            return self.outbox.end(TOO_BIG.code, TOO_BIG.reason);
+        }
+        match Message::decode(text) {
+            Ok(Decoded::Message(message)) => self.member.handle(message).await,
+            Ok(Decoded::UnknownType(_)) => {}
+            Err(error) => self.complain(text, &error).await,
+        }
+    }
+
+    async fn complain(&mut self, text: &str, error: &WireError) {
+        self.malformed += 1;
+        if self.malformed > self.app.config.limits.max_malformed {
+            self.outbox.end(CloseCode::POLICY_VIOLATION, "too many malformed messages");
+        } else {
+            self.member.complain(text, error).await;
+        }
+    }
+}
+
+const TOO_BIG: End = End { code: CloseCode::TOO_BIG, reason: "message too big" };
+
+/// What a connection that cannot be read is closed with.
+fn broken(error: axum::Error) -> End {
+    let error = error.into_inner();
+    match error.downcast_ref::<tungstenite::Error>() {
+        Some(tungstenite::Error::Capacity(_)) => TOO_BIG,
+        Some(tungstenite::Error::Utf8(_)) => {
+            End { code: CloseCode::INVALID_PAYLOAD, reason: "text is not UTF-8" }
+        }
+        Some(tungstenite::Error::Protocol(_)) => {
+            End { code: CloseCode::PROTOCOL_ERROR, reason: "broken frame" }
+        }
+        _ => End { code: CloseCode::NORMAL, reason: "" },
+    }
+}
+
+/// Writes what the outbox holds, and pings, until its end or until the other side takes nothing any more.
+async fn write(app: &App, outbox: &Outbox, mut sink: SplitSink<WebSocket, Frame>) {
+    let every = app.config.ping_interval;
+    let mut ping = interval_at(Instant::now() + every, every);
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let next = tokio::select! {
+            next = outbox.take() => next,
+            _ = ping.tick() => {
+                if !deliver(app, outbox, &mut sink, Frame::Ping(axum::body::Bytes::new())).await {
+                    break;
+                }
+                continue;
+            }
+        };
+        match next {
+            Next::Frame(frame) => {
+                if !deliver(app, outbox, &mut sink, Frame::Text(frame)).await {
+                    break;
+                }
+            }
+            Next::End(End { code, reason }) => {
+                let close = CloseFrame { code: code.0, reason: Utf8Bytes::from_static(reason) };
+                let _ = timeout(CLOSE_DEADLINE, sink.send(Frame::Close(Some(close)))).await;
+                debug!(code = code.0, reason, "closed");
+                return;
+            }
+        }
+    }
+    outbox.end(CloseCode::ABNORMAL, "");
+}
+
+/// Writes a frame and what waits behind it. False if the other side does not take it: in time, or soon after the
+/// connection has ended.
+async fn deliver(app: &App, outbox: &Outbox, sink: &mut SplitSink<WebSocket, Frame>, frame: Frame) -> bool {
+    let written = async {
+        sink.feed(frame).await?;
+        while let Some(Next::Frame(frame)) = outbox.try_take() {
+            sink.feed(Frame::Text(frame)).await?;
+        }
+        sink.flush().await
+    };
+    let ended = async {
+        outbox.ended().await;
+        sleep(CLOSE_DEADLINE).await;
+    };
+    tokio::select! {
+        written = timeout(app.config.idle_timeout, written) => matches!(written, Ok(Ok(()))),
+        () = ended => false,
+    }
+}
