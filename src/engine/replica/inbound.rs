@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::conn::Mode;
 use super::jobs::{After, Answer, Task};
 use super::upload::Upload;
-use super::{Event, MAX_TASKS, Output, Problem, Replica};
+use super::{Event, MAX_QUEUED_BYTES, MAX_TASKS, Output, Problem, Replica};
 use crate::engine::txn::{Advance, Applied, Apply, Durable, Point, What};
 use crate::wire::{
     Body, Change, Cursor, Decoded, Message, Row, Run, SiteId, SyncAck, SyncPush, SyncRequest, SyncResponse,
@@ -62,7 +62,7 @@ impl Replica {
         if !self.is_running() || self.conn.as_ref().is_none_or(|conn| conn.id != id) {
             return;
         }
-        if self.tasks.len() >= MAX_TASKS {
+        if self.tasks.len() >= MAX_TASKS || self.queued_bytes() > MAX_QUEUED_BYTES {
             let why = Problem::passing("inbox-overflow", "messages come faster than they can be applied");
             self.drop_connection(why);
             return;
@@ -80,6 +80,16 @@ impl Replica {
                 }
             }
         }
+    }
+
+    /// About how much the messages that wait to be applied hold in memory.
+    fn queued_bytes(&self) -> usize {
+        let bytes = |task: &Task| match task {
+            Task::Apply(apply, _) => apply.rows.iter().map(wire_size).sum(),
+            _ => 0_usize,
+        };
+        // A few messages are bounded by what the transport takes at once.
+        if self.tasks.len() < 16 { 0 } else { self.tasks.iter().map(bytes).sum() }
     }
 
     fn message(&mut self, message: Message) {
@@ -448,5 +458,12 @@ impl Replica {
             conn.caught_up = true;
             self.tasks.push_back(Task::CaughtUp);
         }
+    }
+}
+
+fn wire_size(row: &Row) -> usize {
+    match row {
+        Ok(change) => change.wire_size(),
+        Err(bad) => bad.text.len(),
     }
 }

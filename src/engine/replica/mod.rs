@@ -37,6 +37,8 @@ use crate::wire::{Body, Message, Run, SiteId};
 const COALESCE: Duration = Duration::from_millis(8);
 /// How many tasks may wait before the connection is given up; what they would have brought is asked for again.
 const MAX_TASKS: usize = 1024;
+/// The same bound in bytes of rows.
+const MAX_QUEUED_BYTES: usize = 32 << 20;
 
 /// What the replica is allowed to do.
 #[derive(Debug)]
