@@ -8,6 +8,7 @@ import { accounts, addressOf, readSession, signIn } from "./session";
 import { DeviceCard } from "./view/card";
 import { type End, RelayView } from "./view/relay";
 import type { Sites } from "./view/tasks";
+import { instantiate } from "./view/template";
 
 /** For the end-to-end tests, and for the curious at the console. */
 interface DemoHook {
@@ -25,6 +26,8 @@ declare global {
 
 /** Older than this, a change was waiting for a connection, and its age says nothing about speed. */
 const LONGEST_HOP_MS = 5000;
+
+const MORE_DEVICES = ["third", "fourth", "fifth"];
 
 const session = readSession();
 const pair = session.devices.length === 2;
@@ -77,21 +80,38 @@ function connect(name: string, end: End, card: DeviceCard | undefined): void {
 
 function layOut(): void {
   const board = document.getElementById("board");
-  board?.classList.toggle("single", !pair);
   const [first, second] = cards;
-  board?.append(...[first?.root, relay.root, second?.root].filter((part) => part !== undefined));
+  board?.append(...[first?.root, relay.root, second?.root ?? elsewhere()].filter((part) => part !== undefined));
   if (!pair) {
     setById("title", "The same list, elsewhere.");
-    setById("subtitle", "One more device of this account, with a database of its own. Whatever happens on the others shows up here.");
+    setById("subtitle", "One more device of this account, with a database of its own in this browser.");
   }
+
+  const colours: [tone: string, name: string][] = pair
+    ? [["left", "left"], ["right", "right"], ["other", "another one"]]
+    : [["other", "this one"], ["away", "another one"]];
+  document.getElementById("legend")?.append(
+    ...colours.map(([tone, name]) => {
+      const entry = document.createElement("span");
+      entry.dataset["tone"] = tone;
+      entry.textContent = name;
+      return entry;
+    }),
+  );
 
   const select = document.getElementById("account") as HTMLSelectElement;
   select.replaceChildren(...accounts(session.user).map((name) => new Option(name, name, false, name === session.user)));
   select.addEventListener("change", () => location.assign(addressOf(select.value, pair ? undefined : session.devices[0])));
 
   const another = document.getElementById("another") as HTMLAnchorElement;
-  another.href = addressOf(session.user, pair ? "third" : undefined);
-  if (!pair) another.textContent = "Open the other two";
+  another.href = addressOf(session.user, MORE_DEVICES[MORE_DEVICES.indexOf(session.devices[0] ?? "") + 1] ?? MORE_DEVICES[0]);
+}
+
+/** What stands on the other side of the relay when this page is one device. */
+function elsewhere(): HTMLElement {
+  const { root, part } = instantiate("elsewhere-template");
+  part<HTMLAnchorElement>("both").href = addressOf(session.user);
+  return root;
 }
 
 function setById(id: string, text: string): void {
@@ -108,7 +128,7 @@ function notice(problem: unknown): void {
 
 function sites(site: string | undefined): ReturnType<Sites> {
   const here = Object.values(devices).find((device) => device.siteId === site);
-  return here ? { tone: toneOf(here.name), name: titleOf(here.name).toLowerCase() } : { tone: "other", name: "another device" };
+  return here ? { tone: toneOf(here.name), name: titleOf(here.name).toLowerCase() } : { tone: pair ? "other" : "away", name: "another device" };
 }
 
 function titleOf(name: string): string {
