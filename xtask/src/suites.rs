@@ -45,10 +45,12 @@ pub(crate) fn test(ws: &Workspace, only: &[Suite]) -> Result<()> {
     for (suite, ending) in &endings {
         let name = suite.name();
         match ending {
-            Ok(tested) => tested.closing.iter().for_each(|line| println!("  {name:8} {line}")),
+            Ok(tested) if tested.closing.is_empty() => println!("  {name:8} no test ran"),
+            Ok(tested) => println!("  {name:8} {}", tested.closing.join("; ")),
             Err(error) => println!("  {name:8} did not run: {error:#}"),
         }
-        if !ending.as_ref().is_ok_and(|tested| tested.passed) {
+        // A runner that found nothing to run also ends well: that is no test.
+        if !ending.as_ref().is_ok_and(|tested| tested.passed && !tested.closing.is_empty()) {
             failed.push(name);
         }
     }
