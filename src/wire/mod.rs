@@ -22,5 +22,5 @@ pub use frame::{Decoded, Message, PROTOCOL_VERSION};
 pub use message::{
     Body, Cursor, Part, Place, Rejected, Run, SyncAck, SyncError, SyncPush, SyncRequest, SyncResponse,
 };
-pub use pk::{KeyColumn, Pk};
+pub use pk::{KeyColumn, Pk, unpack as unpack_columns};
 pub use value::Value;

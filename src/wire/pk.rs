@@ -98,8 +98,10 @@ fn push_bytes(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// `None` unless every byte is accounted for.
-fn unpack(bytes: &[u8]) -> Option<Vec<KeyColumn>> {
+/// The columns of anything that cr-sqlite has packed (`crsql_pack_columns`). `None` unless every byte is
+/// accounted for.
+#[must_use]
+pub fn unpack(bytes: &[u8]) -> Option<Vec<KeyColumn>> {
     let (&count, mut rest) = bytes.split_first()?;
     if count == 0 {
         return None;

@@ -1,0 +1,171 @@
+//! The database port over a cr-sqlite database of JavaScript: one transaction of ours at a time, exact in every
+//! value. Decides how the engine's questions become SQL; never what to ask. Called by the driver through `txn::run`.
+
+mod connection;
+mod db;
+mod failure;
+mod merge;
+pub(crate) mod pace;
+mod read;
+mod schema;
+mod state;
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use wasm_bindgen::JsValue;
+
+use crate::engine::store::{Budget, KeptRow, List, Page, Scan, Schema, Store, StoreError};
+use crate::wire::{Change, Pk, RowCode, SiteId};
+use connection::{Arg, Connection};
+pub(crate) use db::Database;
+use merge::MergeError;
+use read::ReadError;
+pub(crate) use state::{TABLE_PREFIX, site_from_hex, site_to_hex};
+
+/// One user of the database. Statements stay prepared until [`JsStore::close`].
+#[derive(Debug)]
+pub(crate) struct JsStore {
+    connection: Connection,
+    own: SiteId,
+    remote: String,
+    schema: Option<Schema>,
+    created: bool,
+    /// A transaction of ours is open: what the update hook says now, we wrote.
+    writing: Rc<Cell<bool>>,
+}
+
+impl JsStore {
+    pub(crate) fn new(db: Database, own: SiteId, remote: String, writing: Rc<Cell<bool>>) -> Self {
+        JsStore { connection: Connection::new(db), own, remote, schema: None, created: false, writing }
+    }
+
+    /// Gives the prepared statements back.
+    pub(crate) async fn close(&mut self) {
+        self.connection.close().await;
+    }
+
+    /// What a failed read means: where a table was dropped without its clocks, every read fails.
+    async fn failed(&mut self, thrown: JsValue) -> StoreError {
+        if let Ok(Some(table)) = schema::orphan(&mut self.connection).await {
+            return StoreError::OrphanClockTable(table);
+        }
+        failure::store_error(&thrown).await
+    }
+
+    async fn read<T>(&mut self, result: Result<T, JsValue>) -> Result<T, StoreError> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(thrown) => Err(self.failed(thrown).await),
+        }
+    }
+
+    async fn found<T>(&mut self, result: Result<T, ReadError>) -> Result<T, StoreError> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(ReadError::Thrown(thrown)) => Err(self.failed(thrown).await),
+            Err(ReadError::Malformed) => Err(ReadError::malformed()),
+        }
+    }
+}
+
+async fn written<T>(result: Result<T, JsValue>) -> Result<T, StoreError> {
+    match result {
+        Ok(value) => Ok(value),
+        Err(thrown) => Err(failure::store_error(&thrown).await),
+    }
+}
+
+impl Store for JsStore {
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        self.connection.begin().await?;
+        self.writing.set(true);
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        let committed = self.connection.commit().await;
+        self.writing.set(false);
+        committed
+    }
+
+    async fn rollback(&mut self) {
+        self.connection.rollback().await;
+        self.writing.set(false);
+        // Whatever this transaction created or saw is gone.
+        self.created = false;
+        self.schema = None;
+    }
+
+    async fn read_meta(&mut self) -> Result<Vec<(String, String)>, StoreError> {
+        if !self.created {
+            written(state::create(&mut self.connection).await).await?;
+            self.created = true;
+        }
+        let read = state::read(&mut self.connection, &self.remote).await;
+        self.read(read).await
+    }
+
+    async fn write_meta(&mut self, entries: Vec<(String, Option<String>)>) -> Result<(), StoreError> {
+        written(state::write(&mut self.connection, &self.remote, &entries).await).await
+    }
+
+    async fn max_version(&mut self) -> Result<i64, StoreError> {
+        let version = read::max_version(&mut self.connection).await;
+        self.read(version).await
+    }
+
+    async fn set_floor(&mut self, version: i64) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO crsql_master (key, value) VALUES ('pre_compact_dbversion', ?1)";
+        written(self.connection.run(sql, &[Arg::Integer(version)]).await).await
+    }
+
+    async fn schema(&mut self) -> Result<Schema, StoreError> {
+        let version = schema::version(&mut self.connection).await;
+        let version = self.read(version).await?;
+        if let Some(schema) = self.schema.as_ref().filter(|schema| schema.version == version) {
+            return Ok(schema.clone());
+        }
+        let schema = schema::read(&mut self.connection, version).await;
+        let schema = self.read(schema).await??;
+        self.connection.forget_statements().await;
+        self.schema = Some(schema.clone());
+        Ok(schema)
+    }
+
+    async fn scan(&mut self, scan: &Scan, budget: Budget) -> Result<Page, StoreError> {
+        let page = read::scan(&mut self.connection, self.own, scan, budget).await;
+        self.found(page).await
+    }
+
+    async fn count(&mut self, scan: &Scan) -> Result<u64, StoreError> {
+        let count = read::count(&mut self.connection, scan).await;
+        self.read(count).await
+    }
+
+    async fn rows_of(&mut self, keys: &[(String, Pk)]) -> Result<Vec<Change>, StoreError> {
+        let rows = read::rows_of(&mut self.connection, self.own, keys).await;
+        self.found(rows).await
+    }
+
+    async fn merge(&mut self, rows: &[Change]) -> Result<Vec<(usize, RowCode)>, StoreError> {
+        match merge::merge(&mut self.connection, rows).await {
+            Ok(refused) => Ok(refused),
+            Err(MergeError::Thrown(thrown)) => Err(self.failed(thrown).await),
+            Err(MergeError::Store(error)) => Err(error),
+        }
+    }
+
+    async fn keep(&mut self, list: List, rows: &[KeptRow]) -> Result<(), StoreError> {
+        written(state::keep(&mut self.connection, &self.remote, list, rows).await).await
+    }
+
+    async fn kept(&mut self, list: List) -> Result<Vec<KeptRow>, StoreError> {
+        let kept = state::kept(&mut self.connection, &self.remote, list).await;
+        self.read(kept).await
+    }
+
+    async fn forget(&mut self, list: List, rows: &[KeptRow]) -> Result<(), StoreError> {
+        written(state::forget(&mut self.connection, &self.remote, list, rows).await).await
+    }
+}

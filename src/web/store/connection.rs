@@ -1,0 +1,425 @@
+//! One connection to the database and the transaction on it: takes the wrapper's mutex, keeps prepared statements,
+//! binds and reads every value exactly. Decides how a statement is run (wa-sqlite's `api`, or plain `execA` where a
+//! database has none), never what is asked. Called by the rest of `store`.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use js_sys::{Array, BigInt, Function, Promise, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use super::db::{Api, Database, Stmt, Tx, code};
+use super::failure::{sqlite_code, store_error};
+use super::pace::Pace;
+use crate::engine::store::StoreError;
+
+/// A value on its way into a statement.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Arg<'a> {
+    Null,
+    Integer(i64),
+    Real(f64),
+    /// Without U+0000: SQLite's binding would cut there.
+    Text(&'a str),
+    /// Not empty: the binding would make it NULL.
+    Blob(&'a [u8]),
+}
+
+/// A value of a result row of ours: we never ask for a REAL by itself.
+#[derive(Debug, Clone)]
+pub(super) enum Cell {
+    Null,
+    Integer(i64),
+    Text(String),
+    Blob(Vec<u8>),
+}
+
+impl Cell {
+    pub(super) fn integer(&self) -> i64 {
+        match self {
+            Cell::Integer(value) => *value,
+            Cell::Null | Cell::Text(_) | Cell::Blob(_) => 0,
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        match self {
+            Cell::Text(text) => text.clone(),
+            Cell::Null | Cell::Integer(_) | Cell::Blob(_) => String::new(),
+        }
+    }
+}
+
+/// The cells of one row, by position; a missing one reads as NULL.
+#[derive(Debug)]
+pub(super) struct Cells(Vec<Cell>);
+
+impl Cells {
+    pub(super) fn at(&self, column: usize) -> &Cell {
+        self.0.get(column).unwrap_or(&Cell::Null)
+    }
+}
+
+/// The transaction that the wrapper has lent us, and how to give it back.
+#[derive(Debug)]
+enum Lease {
+    /// From `imperativeTx`: the mutex is ours, BEGIN and COMMIT as well.
+    Ours { tx: Tx, release: Function },
+    /// From `tx`: inside a savepoint that settling `body` releases or rolls back.
+    Wrapped { tx: Tx, resolve: Function, reject: Function, done: Promise },
+}
+
+impl Lease {
+    fn tx(&self) -> &Tx {
+        match self {
+            Lease::Ours { tx, .. } | Lease::Wrapped { tx, .. } => tx,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    db: Database,
+    api: Option<Api>,
+    handle: JsValue,
+    lease: Option<Lease>,
+    statements: BTreeMap<String, Stmt>,
+}
+
+impl Connection {
+    pub(super) fn new(db: Database) -> Self {
+        let handle = db.db();
+        Connection { api: db.api(), handle, db, lease: None, statements: BTreeMap::new() }
+    }
+
+    /// Values keep their type when they are bound: [`Arg::Real`] stays a REAL.
+    pub(super) fn binds_types(&self) -> bool {
+        self.api.is_some()
+    }
+
+    // ---------------------------------------------------------------------------------------- transaction
+
+    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
+        let imperative = has_method(&self.db, "imperativeTx");
+        let lease = if imperative { self.lend().await } else { self.wrap().await };
+        let lease = match lease {
+            Ok(lease) => lease,
+            Err(thrown) => return Err(refused(&thrown).await),
+        };
+        let ours = matches!(lease, Lease::Ours { .. });
+        self.lease = Some(lease);
+        let begun = self.open(ours).await;
+        if begun.is_err() {
+            self.give_back(true).await;
+        }
+        begun
+    }
+
+    async fn open(&mut self, ours: bool) -> Result<(), StoreError> {
+        if self.api.is_some() {
+            // Preparing is what notices a closed database: nothing else may touch its handle before.
+            if let Err(thrown) = self.prepared("BEGIN IMMEDIATE").await {
+                return Err(refused(&thrown).await);
+            }
+            // The wrapper's `tx` has opened its savepoint by now; whether the app had begun was asked before.
+            if ours && self.in_transaction() {
+                return Err(StoreError::Busy);
+            }
+        }
+        if ours && let Err(thrown) = self.run("BEGIN IMMEDIATE", &[]).await {
+            return Err(refused(&thrown).await);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
+        if matches!(self.lease, Some(Lease::Ours { .. }))
+            && let Err(thrown) = self.run("COMMIT", &[]).await
+        {
+            return Err(store_error(&thrown).await);
+        }
+        match self.give_back(false).await {
+            None => Ok(()),
+            Some(thrown) => Err(store_error(&thrown).await),
+        }
+    }
+
+    pub(super) async fn rollback(&mut self) {
+        if matches!(self.lease, Some(Lease::Ours { .. })) && (self.api.is_none() || self.in_transaction()) {
+            // A transaction that SQLite has already given up has nothing to roll back.
+            let _ = self.run("ROLLBACK", &[]).await;
+        }
+        self.give_back(true).await;
+    }
+
+    /// A transaction is open on this connection, whoever began it. False where the database cannot tell.
+    pub(super) fn in_transaction(&self) -> bool {
+        self.api.as_ref().is_some_and(|api| api.get_autocommit(&self.handle).is_ok_and(|on| on == 0))
+    }
+
+    async fn lend(&self) -> Result<Lease, JsValue> {
+        let pair: Array = JsFuture::from(self.db.imperative_tx()?).await?.unchecked_into();
+        Ok(Lease::Ours { release: pair.get(0).unchecked_into(), tx: pair.get(1).unchecked_into() })
+    }
+
+    async fn wrap(&self) -> Result<Lease, JsValue> {
+        if self.in_transaction() {
+            return Err(busy());
+        }
+        let mut settle = None;
+        let body = Promise::new(&mut |resolve, reject| settle = Some((resolve, reject)));
+        let (resolve, reject) = settle.ok_or(JsValue::UNDEFINED)?;
+        let mut lent = None;
+        let mut done = Err(JsValue::UNDEFINED);
+        let tx = Promise::new(&mut |given, failed| {
+            let body = body.clone();
+            let callback = Closure::once_into_js(move |tx: JsValue| {
+                // `given` is the resolver of a promise: calling it cannot throw.
+                let _ = given.call1(&JsValue::UNDEFINED, &tx);
+                body
+            });
+            done = self.db.tx(callback.unchecked_ref());
+            lent = Some(failed);
+        });
+        let done = done?;
+        if let Some(failed) = lent {
+            // A `tx` that fails before it calls back must not leave us waiting.
+            let done = done.clone();
+            wasm_bindgen_futures::spawn_local(async move {
+                if let Err(thrown) = JsFuture::from(done).await {
+                    let _ = failed.call1(&JsValue::UNDEFINED, &thrown);
+                }
+            });
+        }
+        let tx: Tx = JsFuture::from(tx).await?.unchecked_into();
+        Ok(Lease::Wrapped { tx, resolve, reject, done })
+    }
+
+    /// Ends the lease; what is returned is why it could not be ended well.
+    async fn give_back(&mut self, undo: bool) -> Option<JsValue> {
+        match self.lease.take()? {
+            Lease::Ours { release, .. } => release.call0(&JsValue::UNDEFINED).err(),
+            Lease::Wrapped { resolve, reject, done, .. } => {
+                let settle = if undo { reject } else { resolve };
+                let _ = settle.call1(&JsValue::UNDEFINED, &JsValue::UNDEFINED);
+                JsFuture::from(done).await.err().filter(|_| !undo)
+            }
+        }
+    }
+
+    /// Finalises all prepared statements, under the mutex.
+    pub(super) async fn close(&mut self) {
+        if self.statements.is_empty() {
+            return;
+        }
+        if let Ok(lease) = self.lend().await {
+            self.lease = Some(lease);
+            self.forget_statements().await;
+            self.give_back(false).await;
+        }
+    }
+
+    /// Finalises all prepared statements; inside a transaction.
+    pub(super) async fn forget_statements(&mut self) {
+        let Some(lease) = &self.lease else { return };
+        for (_, statement) in std::mem::take(&mut self.statements) {
+            if let Ok(finalized) = statement.finalize(lease.tx()) {
+                // The wrapper's own close may have been quicker.
+                let _ = JsFuture::from(finalized).await;
+            }
+        }
+    }
+
+    // ----------------------------------------------------------------------------------------- statements
+
+    /// Runs a statement that returns nothing we want.
+    pub(super) async fn run(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<(), JsValue> {
+        self.each(sql, args, |_| ControlFlow::Break(())).await
+    }
+
+    /// All rows of a query.
+    pub(super) async fn rows(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Cells>, JsValue> {
+        let mut rows = Vec::new();
+        self.each(sql, args, |row| {
+            rows.push(row);
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(rows)
+    }
+
+    /// The first row of a query.
+    pub(super) async fn row(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Option<Cells>, JsValue> {
+        let mut first = None;
+        self.each(sql, args, |row| {
+            first = Some(row);
+            ControlFlow::Break(())
+        })
+        .await?;
+        Ok(first)
+    }
+
+    /// Steps through a short query until `visit` has enough.
+    pub(super) async fn each(
+        &mut self,
+        sql: &str,
+        args: &[Arg<'_>],
+        visit: impl FnMut(Cells) -> ControlFlow<()>,
+    ) -> Result<(), JsValue> {
+        self.each_paced(sql, args, &mut Pace::start(), visit).await
+    }
+
+    /// Steps through a query, row by row, until `visit` has enough; lets the page breathe between rows.
+    pub(super) async fn each_paced(
+        &mut self,
+        sql: &str,
+        args: &[Arg<'_>],
+        pace: &mut Pace,
+        mut visit: impl FnMut(Cells) -> ControlFlow<()>,
+    ) -> Result<(), JsValue> {
+        let Some(api) = self.api.clone() else { return self.each_plainly(sql, args, visit).await };
+        let stmt = self.prepared(sql).await?;
+        bind(&api, &stmt, args)?;
+        let outcome = step_through(&api, &stmt, pace, &mut visit).await;
+        // `reset` throws again what `step` threw.
+        let reset = match api.reset(&stmt) {
+            Ok(reset) => JsFuture::from(reset).await,
+            Err(thrown) => Err(thrown),
+        };
+        outcome.and_then(|()| reset.map(drop))
+    }
+
+    async fn each_plainly(
+        &mut self,
+        sql: &str,
+        args: &[Arg<'_>],
+        mut visit: impl FnMut(Cells) -> ControlFlow<()>,
+    ) -> Result<(), JsValue> {
+        let tx = self.lease.as_ref().map(Lease::tx).ok_or(JsValue::UNDEFINED)?;
+        let bound: Array = args.iter().map(plain_arg).collect();
+        let rows = JsFuture::from(tx.exec_a(sql, &bound)?).await?;
+        if Array::is_array(&rows) {
+            for row in Array::from(&rows).iter() {
+                let cells = Array::from(&row).iter().map(plain_cell).collect();
+                if visit(Cells(cells)).is_break() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn prepared(&mut self, sql: &str) -> Result<JsValue, JsValue> {
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok(statement.base());
+        }
+        let tx = self.lease.as_ref().map(Lease::tx).ok_or(JsValue::UNDEFINED)?;
+        let statement: Stmt = JsFuture::from(tx.prepare(sql)?).await?.unchecked_into();
+        let base = statement.base();
+        self.statements.insert(sql.to_owned(), statement);
+        Ok(base)
+    }
+}
+
+async fn step_through(
+    api: &Api,
+    stmt: &JsValue,
+    pace: &mut Pace,
+    visit: &mut impl FnMut(Cells) -> ControlFlow<()>,
+) -> Result<(), JsValue> {
+    loop {
+        let stepped = JsFuture::from(api.step(stmt)?).await?;
+        if stepped.as_f64() != Some(f64::from(code::ROW)) {
+            return Ok(());
+        }
+        let columns = api.column_count(stmt)?;
+        let cells = (0..columns).map(|column| cell(api, stmt, column)).collect::<Result<Vec<_>, _>>()?;
+        if visit(Cells(cells)).is_break() {
+            return Ok(());
+        }
+        pace.breathe().await;
+    }
+}
+
+fn bind(api: &Api, stmt: &JsValue, args: &[Arg<'_>]) -> Result<(), JsValue> {
+    for (index, arg) in (1..).zip(args) {
+        match *arg {
+            Arg::Null => api.bind_null(stmt, index)?,
+            Arg::Integer(value) => match i32::try_from(value) {
+                Ok(value) => api.bind_int(stmt, index, value)?,
+                Err(_) => api.bind_int64(stmt, index, value)?,
+            },
+            Arg::Real(value) => api.bind_double(stmt, index, value)?,
+            Arg::Text(text) => api.bind_text(stmt, index, text)?,
+            Arg::Blob(bytes) => api.bind_blob(stmt, index, &Uint8Array::from(bytes))?,
+        };
+    }
+    Ok(())
+}
+
+fn cell(api: &Api, stmt: &JsValue, column: u32) -> Result<Cell, JsValue> {
+    Ok(match api.column_type(stmt, column)? {
+        code::INTEGER => Cell::Integer(api.column_int64(stmt, column)?),
+        code::NULL | code::FLOAT => Cell::Null,
+        code::BLOB => Cell::Blob(api.column_blob(stmt, column)?.to_vec()),
+        _ => Cell::Text(String::from_utf8_lossy(&api.column_blob(stmt, column)?.to_vec()).into_owned()),
+    })
+}
+
+/// An integer goes as a BigInt: a number would arrive as REAL.
+fn plain_arg(arg: &Arg<'_>) -> JsValue {
+    match *arg {
+        Arg::Null => JsValue::NULL,
+        Arg::Integer(value) => BigInt::from(value).into(),
+        Arg::Real(value) => value.into(),
+        Arg::Text(text) => text.into(),
+        Arg::Blob(bytes) => Uint8Array::from(bytes).into(),
+    }
+}
+
+fn plain_cell(value: JsValue) -> Cell {
+    if let Some(text) = value.as_string() {
+        return Cell::Text(text);
+    }
+    #[allow(clippy::cast_possible_truncation)] // integers beyond 2^53 come as BigInt
+    if let Some(number) = value.as_f64() {
+        return Cell::Integer(number as i64);
+    }
+    if value.is_bigint() {
+        return i64::try_from(value).map_or(Cell::Null, Cell::Integer);
+    }
+    value.dyn_into::<Uint8Array>().map_or(Cell::Null, |bytes| Cell::Blob(bytes.to_vec()))
+}
+
+/// Why a transaction could not begin: what SQLite did not say itself, the wrapper said of a closed database.
+async fn refused(thrown: &JsValue) -> StoreError {
+    if sqlite_code(thrown).is_none() && thrown.is_instance_of::<js_sys::Error>() && !is_trap(thrown) {
+        return StoreError::Closed;
+    }
+    store_error(thrown).await
+}
+
+fn is_trap(thrown: &JsValue) -> bool {
+    thrown.is_instance_of::<js_sys::WebAssembly::RuntimeError>()
+}
+
+fn busy() -> JsValue {
+    let error: JsValue = js_sys::Error::new("a transaction is open").into();
+    let _ = js_sys::Reflect::set(&error, &"code".into(), &code::BUSY.into());
+    error
+}
+
+fn has_method(target: &JsValue, name: &str) -> bool {
+    js_sys::Reflect::get(target, &name.into()).is_ok_and(|member| member.is_function())
+}
+
+/// An identifier in double quotes.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string in single quotes.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

@@ -1,0 +1,171 @@
+//! Merging rows into `crsql_changes`, every value with its exact type. Decides how rows are grouped into statements
+//! and what a refusal means; a refused row leaves no trace and change tracking stays on. Called by `store`.
+//!
+//! Every statement is one that SQLite undoes as a whole: several rows of VALUES, or a SELECT. One row of VALUES is
+//! not (measured): a refused row would leave its key, or the zeroed columns of a revival, behind.
+
+use wasm_bindgen::JsValue;
+
+use super::connection::{Arg, Connection};
+use super::failure::blames_the_row;
+use super::pace::Pace;
+use crate::engine::store::StoreError;
+use crate::wire::{Change, RowCode, Value};
+
+/// Larger statements journal too many pages when keys come in random order.
+const ROWS_PER_STATEMENT: usize = 20;
+
+const COLUMNS: &str =
+    "INSERT INTO crsql_changes ([table], pk, cid, val, col_version, db_version, site_id, cl, seq)";
+/// Takes what the typed bindings cannot carry: text with U+0000 or of invalid UTF-8, and empty blobs.
+const ONE_ODD_ROW: &str = "INSERT INTO crsql_changes \
+     ([table], pk, cid, val, col_version, db_version, site_id, cl, seq) SELECT ?1, ?4, ?5, CASE ?9 \
+     WHEN 2 THEN CAST(?6 AS REAL) WHEN 3 THEN CAST(?6 AS TEXT) WHEN 5 THEN x'' WHEN 6 THEN '' ELSE ?6 END, \
+     ?7, 0, ?2, ?3, ?8";
+
+/// Why merging stopped as a whole.
+pub(super) enum MergeError {
+    Thrown(JsValue),
+    Store(StoreError),
+}
+
+impl From<JsValue> for MergeError {
+    fn from(thrown: JsValue) -> Self {
+        MergeError::Thrown(thrown)
+    }
+}
+
+pub(super) async fn merge(
+    connection: &mut Connection,
+    rows: &[Change],
+) -> Result<Vec<(usize, RowCode)>, MergeError> {
+    let mut refused = Vec::new();
+    let mut pace = Pace::start();
+    let mut rest = rows;
+    let mut first = 0;
+    keep_tracking(connection).await?;
+    while !rest.is_empty() {
+        let (block, after) = rest.split_at(block_length(rest, connection.binds_types()));
+        if let Err(thrown) = merge_block(connection, block).await {
+            recover(connection, thrown).await?;
+            for (index, row) in (first..).zip(block) {
+                if block.len() == 1 {
+                    refused.push((index, RowCode::Refused));
+                } else if let Err(thrown) = merge_block(connection, std::slice::from_ref(row)).await {
+                    recover(connection, thrown).await?;
+                    refused.push((index, RowCode::Refused));
+                }
+            }
+        }
+        first += block.len();
+        rest = after;
+        pace.breathe().await;
+    }
+    keep_tracking(connection).await?;
+    Ok(refused)
+}
+
+/// How many of the first rows go into one statement: they share table, origin and causal length.
+fn block_length(rows: &[Change], binds_types: bool) -> usize {
+    let Some(first) = rows.first() else { return 0 };
+    if !binds_types {
+        return 1;
+    }
+    let alike = |row: &&Change| {
+        row.table == first.table && row.site_id == first.site_id && row.cl == first.cl && bindable(&row.val)
+    };
+    rows.iter().take(ROWS_PER_STATEMENT).take_while(alike).count().max(1)
+}
+
+/// The typed bindings carry the value as it is.
+fn bindable(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Integer(_) | Value::Real(_) => true,
+        Value::Text(text) => !text.contains('\0'),
+        Value::RawText(_) => false,
+        Value::Blob(bytes) => !bytes.is_empty(),
+    }
+}
+
+async fn merge_block(connection: &mut Connection, rows: &[Change]) -> Result<(), JsValue> {
+    let Some(first) = rows.first() else { return Ok(()) };
+    let mut args = vec![Arg::Text(&first.table), Arg::Blob(&first.site_id.0), Arg::Integer(first.cl)];
+    for row in rows {
+        args.extend([
+            Arg::Blob(row.pk.as_bytes()),
+            Arg::Text(&row.cid),
+            plain_value(&row.val),
+            Arg::Integer(row.col_version),
+            Arg::Integer(row.seq),
+        ]);
+    }
+    if rows.len() == 1 && !(connection.binds_types() && bindable(&first.val)) {
+        let (kind, value) = odd_value(&first.val);
+        if let Some(place) = args.get_mut(5) {
+            *place = value;
+        }
+        args.push(Arg::Integer(kind));
+        return connection.run(ONE_ODD_ROW, &args).await;
+    }
+    connection.run(&statement(rows.len()), &args).await
+}
+
+fn statement(rows: usize) -> String {
+    let row = |index: usize| {
+        let at = 4 + index * 5;
+        format!("?1, ?{}, ?{}, ?{}, ?{}, 0, ?2, ?3, ?{}", at, at + 1, at + 2, at + 3, at + 4)
+    };
+    if rows == 1 {
+        return format!("{COLUMNS} SELECT {}", row(0));
+    }
+    let tuples: Vec<String> = (0..rows).map(|index| format!("({})", row(index))).collect();
+    format!("{COLUMNS} VALUES {}", tuples.join(", "))
+}
+
+fn plain_value(value: &Value) -> Arg<'_> {
+    match value {
+        Value::Null => Arg::Null,
+        Value::Integer(number) => Arg::Integer(*number),
+        Value::Real(number) => Arg::Real(*number),
+        Value::Text(text) => Arg::Text(text),
+        Value::RawText(bytes) | Value::Blob(bytes) => Arg::Blob(bytes),
+    }
+}
+
+/// The value's kind for [`ONE_ODD_ROW`], and its bytes.
+fn odd_value(value: &Value) -> (i64, Arg<'_>) {
+    let bytes = |kind: i64, bytes: &'static str| (kind, Arg::Text(bytes));
+    match value {
+        Value::Null => (0, Arg::Null),
+        Value::Integer(number) => (1, Arg::Integer(*number)),
+        // A plain binding would turn the negative zero into an integer.
+        Value::Real(number) if *number == 0.0 && number.is_sign_negative() => bytes(2, "-0.0"),
+        Value::Real(number) => (2, Arg::Real(*number)),
+        Value::Text(text) if text.is_empty() => bytes(6, ""),
+        Value::Text(text) => (3, Arg::Blob(text.as_bytes())),
+        Value::RawText(raw) => (3, Arg::Blob(raw)),
+        Value::Blob(blob) if blob.is_empty() => bytes(5, ""),
+        Value::Blob(blob) => (4, Arg::Blob(blob)),
+    }
+}
+
+/// After a refusal: change tracking is switched on again, unless the database itself has failed.
+async fn recover(connection: &mut Connection, thrown: JsValue) -> Result<(), MergeError> {
+    if !blames_the_row(&thrown) {
+        return Err(thrown.into());
+    }
+    if connection.binds_types() && !connection.in_transaction() {
+        let why = "a trigger of the app (RAISE ROLLBACK) undid the whole transaction";
+        return Err(MergeError::Store(StoreError::Failed(why.to_owned())));
+    }
+    Ok(keep_tracking(connection).await?)
+}
+
+/// A failed merge leaves cr-sqlite believing that one is going on: local writes would get no clocks for ever.
+async fn keep_tracking(connection: &mut Connection) -> Result<(), JsValue> {
+    let row = connection.row("SELECT crsql_internal_sync_bit()", &[]).await?;
+    if row.is_some_and(|row| row.at(0).integer() != 0) {
+        connection.row("SELECT crsql_internal_sync_bit(0)", &[]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! Reading `crsql_changes` exactly: a row travels from SQLite to us as one blob, packed by cr-sqlite itself, in
+//! which every storage class survives. Decides how a scan is asked for; stops at whole versions. Called by `store`.
+//!
+//! `ORDER BY db_version` alone is what makes the scan lazy: cr-sqlite then walks the clock indexes instead of
+//! sorting everything after the cursor for every page.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use wasm_bindgen::JsValue;
+
+use super::connection::{Arg, Cell, Connection, literal, quoted};
+use super::{pace, schema};
+use crate::engine::store::{Budget, Page, Rows, Scan, StoreError};
+use crate::wire::{Change, Pk, SiteId, Value, unpack_columns};
+
+/// Fields of a packed change, in the order of [`change`].
+const PACKED: &str = "crsql_pack_columns([table], pk, cid, val, col_version, db_version, site_id, cl, seq)";
+
+/// Never `crsql_db_version()`, which runs ahead after a rollback.
+pub(super) async fn max_version(connection: &mut Connection) -> Result<i64, JsValue> {
+    let sql = "SELECT db_version /* crsqlite-sync */ FROM crsql_changes ORDER BY db_version DESC LIMIT 1";
+    Ok(connection.row(sql, &[]).await?.map_or(0, |row| row.at(0).integer()))
+}
+
+/// What stopped a scan.
+pub(super) enum ReadError {
+    Thrown(JsValue),
+    /// The database holds what cr-sqlite never writes.
+    Malformed,
+}
+
+impl From<JsValue> for ReadError {
+    fn from(thrown: JsValue) -> Self {
+        ReadError::Thrown(thrown)
+    }
+}
+
+impl ReadError {
+    pub(super) fn malformed() -> StoreError {
+        StoreError::Failed("crsql_changes holds a row that cr-sqlite never writes".to_owned())
+    }
+}
+
+pub(super) async fn scan(
+    connection: &mut Connection,
+    own: SiteId,
+    scan: &Scan,
+    budget: Budget,
+) -> Result<Page, ReadError> {
+    let sql = format!(
+        "SELECT {PACKED} FROM crsql_changes WHERE db_version > ?1 AND db_version <= ?2{}{} ORDER BY db_version",
+        tables_filter(scan),
+        rows_filter(&scan.rows, "site_id = crsql_site_id()")
+    );
+    let mut page = PageBuilder::new(scan, budget);
+    let mut pace = pace::Pace::start();
+    let mut malformed = false;
+    connection
+        .each_paced(&sql, &[Arg::Integer(scan.after), Arg::Integer(scan.upto)], &mut pace, |row| {
+            let Some(change) = packed_change(row.at(0), own) else {
+                malformed = true;
+                return ControlFlow::Break(());
+            };
+            page.add(change)
+        })
+        .await?;
+    if malformed { Err(ReadError::Malformed) } else { Ok(page.finish()) }
+}
+
+/// Takes changes in the order of their versions and cuts before the version that does not fit.
+struct PageBuilder {
+    budget: Budget,
+    changes: Vec<Change>,
+    bytes: usize,
+    /// Where the version that is being read began in `changes`.
+    version_start: usize,
+    /// The last version that is whole.
+    reached: i64,
+    upto: i64,
+    full: bool,
+}
+
+impl PageBuilder {
+    fn new(scan: &Scan, budget: Budget) -> Self {
+        PageBuilder {
+            budget,
+            changes: Vec::new(),
+            bytes: 0,
+            version_start: 0,
+            reached: scan.after,
+            upto: scan.upto,
+            full: false,
+        }
+    }
+
+    fn add(&mut self, change: Change) -> ControlFlow<()> {
+        let last = self.changes.last().map(|last| last.db_version);
+        if let Some(last) = last
+            && last != change.db_version
+        {
+            self.reached = last;
+            self.version_start = self.changes.len();
+        }
+        let bytes = self.bytes + change.wire_size();
+        let over = self.changes.len() >= self.budget.changes || bytes > self.budget.bytes;
+        // The first version is taken whole, however large.
+        if over && self.version_start > 0 {
+            self.changes.truncate(self.version_start);
+            self.full = true;
+            return ControlFlow::Break(());
+        }
+        self.bytes = bytes;
+        self.changes.push(change);
+        ControlFlow::Continue(())
+    }
+
+    fn finish(mut self) -> Page {
+        if !self.full {
+            self.reached = self.upto;
+        }
+        Page { changes: self.changes, reached: self.reached }
+    }
+}
+
+/// Counted on the clock tables: the same rows, without looking at one value.
+pub(super) async fn count(connection: &mut Connection, scan: &Scan) -> Result<u64, JsValue> {
+    let filter = rows_filter(&scan.rows, "site_id = 0");
+    let mut total = 0;
+    for table in schema::replicated(connection).await? {
+        if scan.tables.as_ref().is_some_and(|tables| !tables.contains(&table)) {
+            continue;
+        }
+        let clock = quoted(&format!("{table}__crsql_clock"));
+        let sql = format!("SELECT count(*) FROM {clock} WHERE db_version > ?1 AND db_version <= ?2{filter}");
+        let row = connection.row(&sql, &[Arg::Integer(scan.after), Arg::Integer(scan.upto)]).await?;
+        total += row.map_or(0, |row| row.at(0).integer().unsigned_abs());
+    }
+    Ok(total)
+}
+
+/// All rows of these keys, read where `crsql_changes` itself reads them: filtering that by key would scan it whole.
+pub(super) async fn rows_of(
+    connection: &mut Connection,
+    own: SiteId,
+    keys: &[(String, Pk)],
+) -> Result<Vec<Change>, ReadError> {
+    let mut changes = Vec::new();
+    let mut queries: BTreeMap<&str, Option<String>> = BTreeMap::new();
+    let mut pace = pace::Pace::start();
+    for (table, pk) in keys {
+        if !queries.contains_key(table.as_str()) {
+            queries.insert(table, row_query(connection, table).await?);
+        }
+        let Some(Some(sql)) = queries.get(table.as_str()) else { continue };
+        let mut malformed = false;
+        connection
+            .each_paced(sql, &[Arg::Blob(pk.as_bytes())], &mut pace, |row| {
+                match packed_change(row.at(0), own) {
+                    Some(change) => {
+                        changes.push(change);
+                        ControlFlow::Continue(())
+                    }
+                    None => {
+                        malformed = true;
+                        ControlFlow::Break(())
+                    }
+                }
+            })
+            .await?;
+        if malformed {
+            return Err(ReadError::Malformed);
+        }
+    }
+    Ok(changes)
+}
+
+/// `None` when there is no such replicated table. cr-sqlite's own unpacking gives the key's exact values back.
+async fn row_query(connection: &mut Connection, table: &str) -> Result<Option<String>, JsValue> {
+    if !schema::replicated(connection).await?.iter().any(|name| name == table) {
+        return Ok(None);
+    }
+    let (key, columns) = schema::columns(connection, table).await?;
+    let list = |prefix: &str| {
+        let names: Vec<String> = key.iter().map(|name| format!("{prefix}.{}", quoted(name))).collect();
+        names.join(", ")
+    };
+    let same = |left: &str, right: &dyn Fn(usize) -> String| {
+        let terms: Vec<String> = key
+            .iter()
+            .enumerate()
+            .map(|(index, name)| format!("{left}.{} = {}", quoted(name), right(index)))
+            .collect();
+        terms.join(" AND ")
+    };
+    let unpacked =
+        |index: usize| format!("(SELECT cell FROM crsql_unpack_columns(?1) LIMIT 1 OFFSET {index})");
+    let key_of_row =
+        |index: usize| key.get(index).map_or_else(String::new, |name| format!("keys.{}", quoted(name)));
+    let value = if columns.is_empty() {
+        "NULL".to_owned()
+    } else {
+        let cases: Vec<String> =
+            columns.iter().map(|name| format!("WHEN {} THEN base.{}", literal(name), quoted(name))).collect();
+        format!("CASE clock.col_name {} END", cases.join(" "))
+    };
+    let name = |suffix: &str| quoted(&format!("{table}{suffix}"));
+    Ok(Some(format!(
+        "SELECT crsql_pack_columns({table_literal}, crsql_pack_columns({packed_key}), clock.col_name, {value}, \
+         clock.col_version, clock.db_version, site.site_id, coalesce(life.col_version, 1), clock.seq) \
+         FROM {keys} AS keys JOIN {clock} AS clock ON clock.key = keys.__crsql_key \
+         LEFT JOIN {clock} AS life ON life.key = keys.__crsql_key AND life.col_name = '-1' \
+         LEFT JOIN crsql_site_id AS site ON site.ordinal = clock.site_id \
+         LEFT JOIN {base} AS base ON {base_is_key} WHERE {key_is_asked}",
+        table_literal = literal(table),
+        packed_key = list("keys"),
+        keys = name("__crsql_pks"),
+        clock = name("__crsql_clock"),
+        base = name(""),
+        base_is_key = same("base", &key_of_row),
+        key_is_asked = same("keys", &unpacked),
+    )))
+}
+
+fn tables_filter(scan: &Scan) -> String {
+    scan.tables.as_ref().map_or_else(String::new, |tables| {
+        let names: Vec<String> = tables.iter().map(|table| literal(table)).collect();
+        format!(" AND [table] IN ({})", names.join(", "))
+    })
+}
+
+/// Rows with col_version 0 are columns that a revival zeroed: they always travel.
+fn rows_filter(rows: &Rows, own: &str) -> String {
+    match rows {
+        Rows::All => String::new(),
+        Rows::Own => format!(" AND ({own} OR col_version = 0)"),
+        Rows::Outside(ranges) => {
+            let terms: Vec<String> =
+                ranges.iter().map(|(from, to)| format!("db_version NOT BETWEEN {from} AND {to}")).collect();
+            if terms.is_empty() {
+                String::new()
+            } else {
+                format!(" AND (col_version = 0 OR ({}))", terms.join(" AND "))
+            }
+        }
+    }
+}
+
+fn packed_change(cell: &Cell, own: SiteId) -> Option<Change> {
+    match cell {
+        Cell::Blob(bytes) => change(unpack_columns(bytes)?, own),
+        Cell::Null | Cell::Integer(_) | Cell::Text(_) => None,
+    }
+}
+
+/// A change from its nine columns.
+fn change(columns: Vec<Value>, own: SiteId) -> Option<Change> {
+    let [table, pk, cid, val, col_version, db_version, site_id, cl, seq]: [Value; 9] =
+        columns.try_into().ok()?;
+    Some(Change {
+        table: text(table)?,
+        pk: match pk {
+            Value::Blob(bytes) => Pk::parse(&bytes)?,
+            _ => return None,
+        },
+        cid: text(cid)?,
+        val,
+        col_version: integer(&col_version)?,
+        db_version: integer(&db_version)?,
+        site_id: match site_id {
+            Value::Blob(bytes) => SiteId::from_slice(&bytes)?,
+            Value::Null => own,
+            _ => return None,
+        },
+        cl: integer(&cl)?,
+        seq: integer(&seq)?,
+    })
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    match value {
+        Value::Integer(number) => Some(*number),
+        _ => None,
+    }
+}
