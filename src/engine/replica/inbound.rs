@@ -201,7 +201,7 @@ impl Replica {
                     Some((open, next)) if Some(open) == reference.as_ref() => *next,
                     Some(_) | None => 0,
                 };
-                let in_order = part.0 == expected;
+                let in_order = part.0 == expected && expected != u32::MAX;
                 let next = if in_order { expected + 1 } else { u32::MAX };
                 conn.parts.insert(from, (reference.clone().unwrap_or_default(), next));
                 in_order && part.is_last()
@@ -321,6 +321,10 @@ impl Replica {
     fn answer_applied(&mut self, answered: &Answered, applied: &Applied) {
         let now = self.now.at;
         let uploaded = self.view.uploaded;
+        if applied.reset {
+            // What the log said before it lost its rows is void.
+            self.tasks.retain(|task| !matches!(task, Task::Acked(_)));
+        }
         let Some(conn) = &mut self.conn else { return };
         if let Mode::Storing(upload) = &mut conn.mode
             && answered.durable
@@ -405,6 +409,10 @@ impl Replica {
         let judged = matches!(after, After::Answer(answered) if answered.durable);
         if let Some(conn) = &mut self.conn {
             conn.seen.remove(&sender);
+            // Parts that are still to come count for nothing.
+            if let Some(open) = conn.parts.get_mut(&apply.sender) {
+                open.1 = u32::MAX;
+            }
             if judged && matches!(&conn.mode, Mode::Storing(upload) if upload.is_held()) {
                 // Not judged yet: start over with the relay.
                 conn.restart();
