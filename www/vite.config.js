@@ -21,7 +21,7 @@ const contentSecurityPolicy = {
 };
 
 // `vite` alone serves the page with a relay beside it: RELAY names where that one listens.
-const relay = process.env.RELAY ?? "http://127.0.0.1:8080";
+const relay = process.env.RELAY ?? "http://127.0.0.1:8787";
 
 export default defineConfig({
   base: "./",

@@ -36,6 +36,8 @@ const writtenAt = new Map<string, { name: string; at: number }>();
 const relay = new RelayView();
 const cards = session.devices.map((name) => new DeviceCard(name, titleOf(name), toneOf(name)));
 
+// A write that fails is told where the user looks.
+addEventListener("unhandledrejection", ({ reason }) => notice(reason));
 layOut();
 window.demo = { user: session.user, devices, ready: open() };
 window.demo.ready.catch((problem: unknown) => {

@@ -4,6 +4,8 @@
 import type { Device, Task } from "../device";
 import { calm, instantiate } from "./template";
 
+const touch = matchMedia("(pointer: coarse)");
+
 /** Names a site on this page, for its colour and for the words beside it. */
 export type Sites = (site: string | undefined) => { readonly tone: string; readonly name: string };
 
@@ -73,10 +75,11 @@ export class TaskList {
     row.title.addEventListener("blur", () => this.#commit(row));
     row.title.addEventListener("keydown", (event) => {
       if (event.key === "Escape") row.title.value = row.task.title;
-      if (event.key === "Escape" || event.key === "Enter") {
-        event.preventDefault();
-        row.title.blur();
-      }
+      else if (event.key === "Enter") this.#commit(row);
+      else return;
+      event.preventDefault();
+      // On a phone the keyboard goes away; with a keyboard the focus stays where the user is.
+      if (touch.matches) row.title.blur();
     });
     this.#rows.set(task.id, row);
     return row;
