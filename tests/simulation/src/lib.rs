@@ -1,2 +1,20 @@
-//! A deterministic simulator of crsqlite-sync.
+//! A deterministic simulator of crsqlite-sync: whole worlds of devices, connections and relays in virtual time, each
+//! replayed exactly by its seed. Checks that replicas converge; never used by what ships.
+//!
+//! - [`model`]: one cr-sqlite database in memory; [`store`]: the engine's port to it
+//! - [`world`]: time, events, clients and the network; `chaos`: what goes wrong; `check`: what must hold afterwards
+//! - `relay`, `peer`, `app`, `device`: who takes part; [`plan`]: what a seed makes of them
+//! - [`run`]: seeds on all cores
+
+mod app;
+mod chaos;
+mod check;
+mod device;
 pub mod model;
+mod peer;
+pub mod plan;
+mod relay;
+pub mod rng;
+pub mod run;
+pub mod store;
+pub mod world;

@@ -13,14 +13,34 @@ use super::{Clock, Database};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
     /// `INSERT OR IGNORE`; columns that are not named are NULL.
-    Insert { table: String, pk: Pk, set: Vec<(String, Value)> },
+    Insert {
+        table: String,
+        pk: Pk,
+        set: Vec<(String, Value)>,
+    },
     /// `INSERT OR REPLACE`, on a live row too.
-    Replace { table: String, pk: Pk, set: Vec<(String, Value)> },
+    Replace {
+        table: String,
+        pk: Pk,
+        set: Vec<(String, Value)>,
+    },
     /// `UPDATE … WHERE pk`.
-    Update { table: String, pk: Pk, set: Vec<(String, Value)> },
+    Update {
+        table: String,
+        pk: Pk,
+        set: Vec<(String, Value)>,
+    },
     /// `UPDATE OR IGNORE` of the key itself, with columns.
-    Rekey { table: String, pk: Pk, to: Pk, set: Vec<(String, Value)> },
-    Delete { table: String, pk: Pk },
+    Rekey {
+        table: String,
+        pk: Pk,
+        to: Pk,
+        set: Vec<(String, Value)>,
+    },
+    Delete {
+        table: String,
+        pk: Pk,
+    },
 }
 
 impl Database {
@@ -66,7 +86,8 @@ impl Database {
             let site = self.site;
             let clocks = self.clocks_of(name, pk);
             if let Some(sentinel) = clocks.get_mut(SENTINEL) {
-                *sentinel = Clock { col_version: next_odd(sentinel.col_version), db_version: version, site, seq };
+                *sentinel =
+                    Clock { col_version: next_odd(sentinel.col_version), db_version: version, site, seq };
             }
         }
         for cid in in_order {

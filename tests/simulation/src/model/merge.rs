@@ -55,7 +55,9 @@ impl Database {
 
     fn column_wins(&self, row: &Change) -> bool {
         let table = &self.tables[&row.table];
-        let Some(clock) = table.clocks.get(&row.pk).and_then(|clocks| clocks.get(&row.cid)) else { return true };
+        let Some(clock) = table.clocks.get(&row.pk).and_then(|clocks| clocks.get(&row.cid)) else {
+            return true;
+        };
         match row.col_version.cmp(&clock.col_version) {
             Ordering::Greater => true,
             Ordering::Less => false,

@@ -174,12 +174,12 @@ impl Database {
             for (pk, columns) in &table.clocks {
                 let cl = self.causal_length(name, pk);
                 for (cid, clock) in columns {
+                    if cid == SENTINEL && cl == 1 {
+                        continue; // says no more than that the row is there
+                    }
                     let value = self.value(name, pk, cid);
                     let key = pk.columns();
-                    out.insert(format!(
-                        "{name} {key:?} {cid} = {value:?} v{} cl{cl}",
-                        clock.col_version
-                    ));
+                    out.insert(format!("{name} {key:?} {cid} = {value:?} v{} cl{cl}", clock.col_version));
                 }
             }
             for (pk, row) in &table.rows {

@@ -1,0 +1,143 @@
+//! What must hold once a world is calm: all replicas are equal, nothing that was promised is missing, a new device
+//! gets everything, and the traffic stops. Says what differs when it does not.
+
+use std::collections::BTreeSet;
+
+use crsqlite_sync::engine::replica::State;
+use crsqlite_sync::wire::Change;
+
+use crate::app;
+use crate::device::Client;
+use crate::peer::fit;
+use crate::world::{Event, Relay, World};
+
+/// How long replicas may take to agree: two regular beats, and retries around them.
+const PATIENCE: u64 = 35 * 60_000;
+const STEP: u64 = 30_000;
+
+impl World {
+    /// Runs the whole life of the world.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub fn live(&mut self) -> Result<(), String> {
+        self.run_for(self.plan.chaos)?;
+        self.calm()?;
+        let held = self.held();
+        self.agree("after the chaos")?;
+        self.promises(&held)?;
+        self.quiet()?;
+        let newcomer = self.add_device(true, false);
+        self.note(|| format!("d{newcomer} is new"));
+        self.at(0, Event::Start(newcomer));
+        self.agree("with a new device")?;
+        self.promises(&held)?;
+        self.run_for(60_000)?;
+        self.shown()
+    }
+
+    /// All rows that some device holds now, and that the relay has promised to keep.
+    fn held(&self) -> Vec<Change> {
+        let tables = app::names();
+        let mut held: Vec<Change> = self
+            .devices
+            .iter()
+            .flat_map(|device| device.disk.db().changes(|table, _, _, _, _, _| tables.contains(table)))
+            .collect();
+        if let Relay::Storing(relay) = &self.relay {
+            held.extend(relay.promised().iter().filter(|row| tables.contains(&row.table)).cloned());
+        }
+        held
+    }
+
+    fn digests(&self) -> Vec<BTreeSet<String>> {
+        let tables = app::names();
+        self.devices.iter().map(|device| device.disk.db().digest(&tables)).collect()
+    }
+
+    /// Waits until all replicas are equal.
+    fn agree(&mut self, when: &str) -> Result<(), String> {
+        let end = self.now + PATIENCE;
+        loop {
+            self.run_for(STEP)?;
+            let digests = self.digests();
+            if digests.windows(2).all(|pair| pair[0] == pair[1]) {
+                return Ok(());
+            }
+            if self.now >= end {
+                return Err(format!("{when}, replicas differ:\n{}", self.difference(&digests)));
+            }
+        }
+    }
+
+    fn difference(&self, digests: &[BTreeSet<String>]) -> String {
+        let all: BTreeSet<&String> = digests.iter().flatten().collect();
+        let mut lines: Vec<String> = Vec::new();
+        for line in all {
+            let has: Vec<String> = digests
+                .iter()
+                .enumerate()
+                .filter(|(_, digest)| digest.contains(line))
+                .map(|(n, _)| format!("d{n}"))
+                .collect();
+            if has.len() < digests.len() {
+                lines.push(format!("  {line}    only on {}", has.join(" ")));
+            }
+        }
+        lines.truncate(40);
+        if let Relay::Storing(relay) = &self.relay {
+            lines.push(format!("  the log's head is {} with {} entries", relay.head(), relay.entries().len()));
+        }
+        for (n, device) in self.devices.iter().enumerate() {
+            if let Client::Ours(replica) = &device.client {
+                let status = replica.status();
+                lines.push(format!("  d{n} {:?} {:?}", status.state, status.reason));
+            }
+        }
+        lines.join("\n")
+    }
+
+    /// Every row that was held or promised is in what all agreed on, or something newer is.
+    fn promises(&self, held: &[Change]) -> Result<(), String> {
+        let mut db = self.devices[0].disk.copy();
+        for row in held {
+            let Some(fitted) = fit(&db, row) else { continue };
+            if db.merge(&fitted) == Ok(true) {
+                return Err(format!("a row that was promised or held is missing everywhere: {row:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing goes on but the regular beats.
+    fn quiet(&mut self) -> Result<(), String> {
+        self.run_for(120_000)?;
+        let before: Vec<u64> = self.devices.iter().map(|device| device.sent).collect();
+        self.run_for(30 * 60_000)?;
+        if self.plan.seed_peers > 0 {
+            return Ok(()); // they ask for everything again and again
+        }
+        for (n, (device, before)) in self.devices.iter().zip(before).enumerate() {
+            let sent = device.sent - before;
+            if sent > 6 {
+                return Err(format!("d{n} sent {sent} messages in half an hour of silence"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the clients show fits what is.
+    fn shown(&self) -> Result<(), String> {
+        for (n, device) in self.devices.iter().enumerate() {
+            let Client::Ours(replica) = &device.client else { continue };
+            let status = replica.status();
+            if status.state != State::Live || status.pending_changes != 0 {
+                return Err(format!("d{n} is in step, but shows {status:?}"));
+            }
+            if !device.waits.is_empty() {
+                return Err(format!("d{n}: waits {:?} never settle", device.waits));
+            }
+        }
+        Ok(())
+    }
+}

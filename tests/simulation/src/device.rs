@@ -1,0 +1,70 @@
+//! One device of a world: its database, the client that runs on it (or none, while it is down), and what is known of
+//! the client from outside. Decides nothing; the world moves it.
+
+use std::collections::BTreeSet;
+
+use crsqlite_sync::engine::replica::{ConnId, JobId, Replica, WaitId};
+
+use crate::model::Database;
+use crate::peer::SeedPeer;
+use crate::store::Disk;
+
+/// What runs on a device.
+#[derive(Debug)]
+pub(crate) enum Client {
+    Down,
+    Ours(Box<Replica>),
+    Seed(SeedPeer),
+}
+
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) disk: Disk,
+    pub(crate) client: Client,
+    pub(crate) is_ours: bool,
+    /// Counts processes: what an older one began is void.
+    pub(crate) process: u64,
+    /// Counts clients within and across processes: what an older one asked for is not delivered.
+    pub(crate) epoch: u64,
+    pub(crate) conn: Option<ConnId>,
+    /// The device has a network.
+    pub(crate) online: bool,
+    pub(crate) tables: Option<Vec<String>>,
+    pub(crate) job: Option<JobId>,
+    pub(crate) waits: BTreeSet<WaitId>,
+    /// The latest timer; earlier ones are void.
+    pub(crate) timer: u64,
+    /// The virtual second and how many timeouts fell into it.
+    pub(crate) timeouts: (u64, u32),
+    /// Copies of the database that may come back.
+    pub(crate) copies: Vec<Database>,
+    /// Messages that this device has sent.
+    pub(crate) sent: u64,
+}
+
+impl Device {
+    pub(crate) fn new(db: Database, is_ours: bool, tables: Option<Vec<String>>, savepoints: bool) -> Self {
+        let mut disk = Disk::new(db);
+        disk.savepoints = savepoints;
+        Device {
+            disk,
+            client: Client::Down,
+            is_ours,
+            process: 0,
+            epoch: 0,
+            conn: None,
+            online: true,
+            tables,
+            job: None,
+            waits: BTreeSet::new(),
+            timer: 0,
+            timeouts: (0, 0),
+            copies: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        !matches!(self.client, Client::Down)
+    }
+}

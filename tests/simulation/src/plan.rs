@@ -1,0 +1,121 @@
+//! What a world is made of, drawn from its seed: the relay, the devices, and which misfortunes happen how often.
+//! Decides nothing while the world runs.
+
+use crate::rng::Rng;
+
+/// The families of worlds; a seed's remainder picks one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Plain,
+    PlainLossy,
+    PlainCrash,
+    PlainSchema,
+    PlainSeedPeers,
+    PlainEverything,
+    Storing,
+    StoringCrash,
+    StoringLog,
+    StoringSchema,
+    StoringSeedPeers,
+    StoringEverything,
+}
+
+pub const KINDS: [Kind; 12] = [
+    Kind::Plain,
+    Kind::PlainLossy,
+    Kind::PlainCrash,
+    Kind::PlainSchema,
+    Kind::PlainSeedPeers,
+    Kind::PlainEverything,
+    Kind::Storing,
+    Kind::StoringCrash,
+    Kind::StoringLog,
+    Kind::StoringSchema,
+    Kind::StoringSeedPeers,
+    Kind::StoringEverything,
+];
+
+/// Percentages are of the occasions at which the thing could happen.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub kind: Kind,
+    pub storing: bool,
+    /// Devices of ours, and peers that know only the seed.
+    pub devices: usize,
+    pub seed_peers: usize,
+    /// Milliseconds of chaos.
+    pub chaos: u64,
+    /// Longest pause between two actions of one app.
+    pub app_pause: u64,
+    /// Longest pause between two misfortunes.
+    pub fault_pause: u64,
+    pub latency: u64,
+    /// How long a job waits for its turn, and its outcome for delivery.
+    pub job_delay: u64,
+    pub loss: u64,
+    pub duplicates: u64,
+    pub reorder: bool,
+    pub crashes: bool,
+    pub restores: bool,
+    pub schema_lag: bool,
+    pub tables_option: bool,
+    pub log_faults: bool,
+    pub job_faults: bool,
+    pub app_transactions: bool,
+    pub savepoints: bool,
+    /// The largest message, in changes.
+    pub budget: usize,
+    pub answer_bytes: usize,
+    pub poll: u64,
+    /// Percent of app transactions that are larger than the budget.
+    pub huge: u64,
+    pub keys: u64,
+}
+
+impl Plan {
+    #[must_use]
+    pub fn of(seed: u64, rng: &mut Rng) -> Self {
+        let kind = KINDS[usize::try_from(seed % KINDS.len() as u64).unwrap()];
+        let everything = matches!(kind, Kind::PlainEverything | Kind::StoringEverything);
+        let seed_peers = matches!(kind, Kind::PlainSeedPeers | Kind::StoringSeedPeers)
+            || (everything && rng.chance(25));
+        let lossy = kind == Kind::PlainLossy || (kind == Kind::PlainEverything && rng.chance(60));
+        let crashes = matches!(kind, Kind::PlainCrash | Kind::StoringCrash) || everything;
+        let schema = matches!(kind, Kind::PlainSchema | Kind::StoringSchema) || (everything && rng.chance(50));
+        Plan {
+            kind,
+            storing: matches!(
+                kind,
+                Kind::Storing
+                    | Kind::StoringCrash
+                    | Kind::StoringLog
+                    | Kind::StoringSchema
+                    | Kind::StoringSeedPeers
+                    | Kind::StoringEverything
+            ),
+            devices: 2 + rng.index(3) + usize::from(rng.chance(20)),
+            seed_peers: if seed_peers { 1 + rng.index(2) } else { 0 },
+            chaos: rng.range(20, 240) * 1000,
+            app_pause: *rng.pick(&[1_000, 4_000, 10_000]),
+            fault_pause: *rng.pick(&[3_000, 10_000, 30_000]),
+            latency: *rng.pick(&[5, 50, 400, 3_000]),
+            job_delay: *rng.pick(&[1, 10, 100, 1_000]),
+            loss: if lossy { rng.range(1, 30) } else { 0 },
+            duplicates: if lossy { rng.range(0, 20) } else { 0 },
+            reorder: lossy && rng.chance(70),
+            crashes,
+            restores: crashes && rng.chance(50),
+            schema_lag: schema,
+            tables_option: schema || rng.chance(25),
+            log_faults: matches!(kind, Kind::StoringLog | Kind::StoringEverything),
+            job_faults: rng.chance(30),
+            app_transactions: rng.chance(50),
+            savepoints: rng.chance(70),
+            budget: *rng.pick(&[1, 4, 12, 500]),
+            answer_bytes: *rng.pick(&[300, 2_000, 100_000]),
+            poll: *rng.pick(&[2_000, 10_000, 60_000]),
+            huge: *rng.pick(&[0, 5, 20]),
+            keys: *rng.pick(&[2, 4, 9]),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The relays of a world: one that only forwards, and one that stores, on the server's own pure core. Decides what
+//! the server's room decides, at one instant; the network around it is the world's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crsqlite_sync::engine::replica::ConnId;
+use crsqlite_sync::wire::{
+    Body, Change, Decoded, Message, Place, Rejected, Row, Run, SiteId, SyncAck, SyncError, SyncPush,
+    SyncRequest, SyncResponse,
+};
+
+use self::core::{Appended, Ledger, Page, Start};
+use crate::rng::Rng;
+
+// The server is a program with a runtime and a database; its decisions are these files alone.
+#[allow(dead_code, unreachable_pub, unused_imports)]
+#[path = "../../../server/src/log/core/mod.rs"]
+mod core;
+
+/// What leaves a relay.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    Reply(String),
+    Others(String),
+}
+
+/// A user's log, and what it has promised to keep.
+#[derive(Debug, Clone)]
+struct Log {
+    ledger: Ledger,
+    site: SiteId,
+    /// Every row that was ever acknowledged as durable.
+    promised: Vec<Change>,
+}
+
+/// A relay that stores, with one user.
+#[derive(Debug)]
+pub(crate) struct Storing {
+    log: Log,
+    backups: Vec<Log>,
+    run: Run,
+    answer_bytes: usize,
+    asked: BTreeSet<ConnId>,
+    /// The storage does not answer.
+    pub(crate) failing: bool,
+}
+
+impl Storing {
+    pub(crate) fn new(rng: &mut Rng, answer_bytes: usize) -> Self {
+        let log = Log { ledger: Ledger::default(), site: log_site(rng), promised: Vec::new() };
+        let run = Run::from_random(rng.next_u64());
+        Storing { log, backups: Vec::new(), run, answer_bytes, asked: BTreeSet::new(), failing: false }
+    }
+
+    /// A new process over the same log.
+    pub(crate) fn restart(&mut self, rng: &mut Rng) {
+        self.run = Run::from_random(rng.next_u64());
+        self.asked.clear();
+        self.failing = false;
+    }
+
+    pub(crate) fn back_up(&mut self) {
+        self.backups.push(self.log.clone());
+    }
+
+    /// An older copy takes the log's place, with a new process over it.
+    pub(crate) fn restore(&mut self, rng: &mut Rng) -> bool {
+        if self.backups.is_empty() {
+            return false;
+        }
+        self.log = rng.pick(&self.backups).clone();
+        self.restart(rng);
+        true
+    }
+
+    /// The log is lost, with the secret that names it or without.
+    pub(crate) fn wipe(&mut self, rng: &mut Rng) {
+        let site = if rng.chance(50) { log_site(rng) } else { self.log.site };
+        self.log = Log { ledger: Ledger::default(), site, promised: Vec::new() };
+        self.restart(rng);
+    }
+
+    pub(crate) fn promised(&self) -> &[Change] {
+        &self.log.promised
+    }
+
+    pub(crate) fn head(&self) -> i64 {
+        self.log.ledger.clock.head
+    }
+
+    /// The empty push that an idle relay repeats.
+    pub(crate) fn beat(&self) -> String {
+        let clock = &self.log.ledger.clock;
+        let run = clock.run(&self.run).clone();
+        self.say(Body::Push(SyncPush {
+            base_version: clock.head,
+            current_version: Some(clock.head),
+            run: Some(run.clone()),
+            head: Some(clock.head),
+            relay: Some(Place { site_id: self.log.site, run, base_version: clock.head, version: clock.head }),
+            ..SyncPush::default()
+        }))
+    }
+
+    pub(crate) fn handle(&mut self, conn: ConnId, text: &str) -> Vec<Outgoing> {
+        let Ok(Decoded::Message(message)) = Message::decode(text) else { return Vec::new() };
+        let Message { site_id, timestamp, body } = message;
+        match body {
+            Body::Request(request) => self.answer(conn, site_id, &request),
+            Body::Push(push) if push.changes.is_empty() && push.reference.is_none() => Vec::new(),
+            Body::Push(push) => self.store(site_id, timestamp, push, true),
+            Body::Response(answer) if self.asked.contains(&conn) && !answer.changes.is_empty() => {
+                let push = SyncPush {
+                    base_version: answer.base_version.unwrap_or(0),
+                    current_version: Some(answer.current_version),
+                    run: answer.run,
+                    reference: answer.reference,
+                    changes: answer.changes,
+                    ..SyncPush::default()
+                };
+                self.store(site_id, timestamp, push, false)
+            }
+            Body::Response(_) | Body::Ack(_) | Body::Error(_) => Vec::new(),
+        }
+    }
+
+    fn answer(&mut self, conn: ConnId, from: SiteId, request: &SyncRequest) -> Vec<Outgoing> {
+        if request.to.is_some_and(|to| to != self.log.site) {
+            return Vec::new();
+        }
+        if self.failing {
+            return vec![self.failure(from, request.reference.clone())];
+        }
+        let mine = self.log.site.to_string();
+        let mut start = match &request.cursors {
+            Some(cursors) => Start::Cursor(cursors.get(&mine).cloned()),
+            None => Start::Offset(request.since_version),
+        };
+        let seed_only = request.cursors.is_none();
+        let mut out = Vec::new();
+        loop {
+            let page = self.log.ledger.page(&start, self.answer_bytes);
+            let more = page.more;
+            start = Start::Offset(page.current);
+            out.push(Outgoing::Reply(self.response(from, request, page)));
+            if seed_only && self.asked.insert(conn) {
+                let run = self.log.ledger.clock.run(&self.run).clone();
+                let request = SyncRequest { run: Some(run), ..SyncRequest::default() };
+                out.push(Outgoing::Reply(self.say(Body::Request(request))));
+            }
+            if !seed_only || !more {
+                return out;
+            }
+        }
+    }
+
+    fn response(&self, to: SiteId, request: &SyncRequest, page: Page) -> String {
+        let stored = request.stored.as_ref().map(|place| page.clock.resolve(place));
+        self.say(Body::Response(SyncResponse {
+            current_version: page.current,
+            run: Some(page.clock.run(&self.run).clone()),
+            to: Some(to),
+            reference: request.reference.clone(),
+            base_version: Some(page.base),
+            head: Some(page.clock.head),
+            more: page.more,
+            durable: true,
+            account: Some("the account".to_owned()),
+            stored,
+            changes: page.rows.into_iter().map(Ok).collect(),
+            ..SyncResponse::default()
+        }))
+    }
+
+    fn store(&mut self, from: SiteId, timestamp: i64, push: SyncPush, acknowledge: bool) -> Vec<Outgoing> {
+        if self.failing {
+            return vec![self.failure(from, push.reference)];
+        }
+        let (good, rejected) = sort(push.changes);
+        let appended: Appended = self.log.ledger.append(&self.run, &good);
+        let place = Place {
+            site_id: self.log.site,
+            run: appended.run.clone(),
+            base_version: appended.base,
+            version: appended.head,
+        };
+        let mut out = Vec::new();
+        if acknowledge {
+            self.log.promised.extend(good.iter().cloned());
+            let highest = good.iter().map(|change| change.db_version).max();
+            out.push(Outgoing::Reply(self.say(Body::Ack(SyncAck {
+                received_version: push.current_version.or(highest).unwrap_or(push.base_version),
+                applied_count: good.len() as u64,
+                run: Some(appended.run.clone()),
+                to: Some(from),
+                reference: push.reference,
+                durable: true,
+                rejected,
+                relay: Some(place.clone()),
+            }))));
+        }
+        let stored: Vec<Row> = appended.stored.iter().map(|index| Ok(good[*index].clone())).collect();
+        if !stored.is_empty() {
+            let body = Body::Push(SyncPush {
+                changes: stored,
+                base_version: push.base_version,
+                run: push.run,
+                current_version: push.current_version,
+                relay: Some(place),
+                ..SyncPush::default()
+            });
+            out.push(Outgoing::Others(Message { site_id: from, timestamp, body }.encode()));
+        }
+        out
+    }
+
+    fn failure(&self, to: SiteId, reference: Option<String>) -> Outgoing {
+        Outgoing::Reply(self.say(Body::Error(SyncError {
+            code: "storage-unavailable".to_owned(),
+            message: "the relay could not reach its storage".to_owned(),
+            retry_after: Some(5_000),
+            to: Some(to),
+            reference,
+            ..SyncError::default()
+        })))
+    }
+
+    fn say(&self, body: Body) -> String {
+        Message { site_id: self.log.site, timestamp: 0, body }.encode()
+    }
+
+    /// The live entries, for reports.
+    pub(crate) fn entries(&self) -> &BTreeMap<i64, Change> {
+        &self.log.ledger.entries
+    }
+}
+
+fn log_site(rng: &mut Rng) -> SiteId {
+    let mut bytes = [0xEE; 16];
+    bytes[8..].copy_from_slice(&rng.next_u64().to_be_bytes());
+    SiteId(bytes)
+}
+
+fn sort(rows: Vec<Row>) -> (Vec<Change>, Vec<Rejected>) {
+    let (mut good, mut rejected) = (Vec::new(), Vec::new());
+    for (index, row) in rows.into_iter().enumerate() {
+        match row {
+            Ok(change) => good.push(change),
+            Err(bad) => rejected.push(Rejected { index, code: bad.code }),
+        }
+    }
+    (good, rejected)
+}
