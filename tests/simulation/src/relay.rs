@@ -108,7 +108,16 @@ impl Storing {
         match body {
             Body::Request(request) => self.answer(conn, site_id, &request),
             Body::Push(push) if push.changes.is_empty() && push.reference.is_none() => Vec::new(),
-            Body::Push(push) => self.store(site_id, timestamp, push, true),
+            Body::Push(push) => {
+                // A peer that knows only the seed leaves rows behind when it moves or revives one: ask it again.
+                let incomplete = push.run.is_none()
+                    && push.changes.iter().any(|row| row.as_ref().is_ok_and(Change::revives_row));
+                let mut out = self.store(site_id, timestamp, push, true);
+                if incomplete && !self.failing && self.asked.contains(&conn) {
+                    out.push(self.request());
+                }
+                out
+            }
             Body::Response(answer) if self.asked.contains(&conn) && !answer.changes.is_empty() => {
                 let push = SyncPush {
                     base_version: answer.base_version.unwrap_or(0),
@@ -144,14 +153,19 @@ impl Storing {
             start = Start::Offset(page.current);
             out.push(Outgoing::Reply(self.response(from, request, page)));
             if seed_only && self.asked.insert(conn) {
-                let run = self.log.ledger.clock.run(&self.run).clone();
-                let request = SyncRequest { run: Some(run), ..SyncRequest::default() };
-                out.push(Outgoing::Reply(self.say(Body::Request(request))));
+                out.push(self.request());
             }
             if !seed_only || !more {
                 return out;
             }
         }
+    }
+
+    /// Asks a peer that knows only the seed for everything it has.
+    fn request(&self) -> Outgoing {
+        let run = self.log.ledger.clock.run(&self.run).clone();
+        let request = SyncRequest { run: Some(run), ..SyncRequest::default() };
+        Outgoing::Reply(self.say(Body::Request(request)))
     }
 
     fn response(&self, to: SiteId, request: &SyncRequest, page: Page) -> String {

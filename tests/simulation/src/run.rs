@@ -9,7 +9,7 @@ use crate::rng::Rng;
 use crate::world::World;
 
 /// How much of a failing world's story is told.
-const LAST_EVENTS: usize = 60;
+const LAST_EVENTS: usize = 40;
 
 /// Runs one world.
 ///
@@ -18,7 +18,8 @@ const LAST_EVENTS: usize = 60;
 pub fn run(seed: u64) -> Result<(), String> {
     let Err(problem) = live(seed, false).0 else { return Ok(()) };
     let (_, story) = live(seed, true);
-    let last = &story[story.len() - LAST_EVENTS.min(story.len())..];
+    let told: Vec<&String> = story.iter().filter(|line| !line.contains(" Poll ")).collect();
+    let last = &told[told.len() - LAST_EVENTS.min(told.len())..];
     let last: Vec<String> = last.iter().map(|line| shorten(line)).collect();
     Err(format!("{}\nlast events:\n{}", title(seed, &problem), last.join("\n")))
 }
@@ -52,7 +53,7 @@ fn live(seed: u64, trace: bool) -> (Result<(), String>, Vec<String>) {
 }
 
 fn shorten(line: &str) -> String {
-    if line.len() <= 300 { line.to_owned() } else { format!("{}…", line.chars().take(300).collect::<String>()) }
+    if line.len() <= 260 { line.to_owned() } else { format!("{}…", line.chars().take(260).collect::<String>()) }
 }
 
 /// Runs `first..first + count` on all cores; the reports of the worlds that went wrong, in order of their seeds.

@@ -181,6 +181,7 @@ impl World {
                 Ok(())
             }
             Event::Fault => self.misfortune(),
+            Event::Start(device) if self.devices[device].is_up() => Ok(()),
             Event::Start(device) => self.start(device),
             Event::Connect { device, epoch } => self.connect(device, epoch),
             Event::Forget(conn) => {
@@ -362,7 +363,7 @@ impl World {
         }
         let result = block_on(txn::run(&mut self.devices[n].disk, what));
         self.devices[n].disk.fail_in = None;
-        self.note(|| format!("d{n} job {job} {what:?} -> {result:?}"));
+        self.note(|| format!("d{n} job {job} {}", story(what, &result)));
         let delay = self.rng.below(self.plan.job_delay + 1);
         self.at(delay, Event::JobDone { device: n, epoch, job, result });
     }
@@ -561,6 +562,28 @@ impl World {
             self.break_link(n)?;
         }
         Ok(())
+    }
+}
+
+/// A job and its outcome in a line.
+fn story(what: &Job, result: &Result<Outcome, StoreError>) -> String {
+    let mut text = format!("{what:?}");
+    if let Some(end) = text.char_indices().nth(400).map(|(end, _)| end) {
+        text.truncate(end);
+    }
+    match result {
+        Err(error) => format!("{text} -> {error}"),
+        Ok(outcome) => {
+            let view = &outcome.view;
+            let mut found = format!("{:?}", outcome.what);
+            if let Some(end) = found.char_indices().nth(400).map(|(end, _)| end) {
+                found.truncate(end);
+            }
+            format!(
+                "{text} -> {found}; head {} uploaded {} pending {:?} received {:?} stored {:?}",
+                view.head, view.uploaded, view.pending, view.received, view.stored
+            )
+        }
     }
 }
 
