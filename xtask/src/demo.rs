@@ -4,18 +4,20 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use duct::cmd;
+use duct::{Handle, cmd};
 
 use crate::fresh::{Inputs, Stamp};
 use crate::npm::{self, NPM};
 use crate::pack;
 use crate::run;
 use crate::rust;
-use crate::workspace::Workspace;
+use crate::workspace::{CLIENT, Workspace};
 
 const APP: &str = "www";
 
@@ -46,7 +48,6 @@ pub(crate) fn demo(ws: &Workspace, open: bool, port: u16) -> Result<()> {
         address.to_string()
     );
     run::step("the relay, with the demo");
-    // In our process group: Ctrl-C reaches the relay as it reaches us.
     let handle = serve.unchecked().start().context("starting the relay")?;
     let url = format!("http://localhost:{port}/");
     loop {
@@ -64,11 +65,39 @@ pub(crate) fn demo(ws: &Workspace, open: bool, port: u16) -> Result<()> {
     if open {
         browse(&url);
     }
-    let output = handle.wait().context("waiting for the relay")?;
-    if !output.status.success() {
-        bail!("the relay ended with {}", output.status);
+    attend(&handle)
+}
+
+// Until the relay ends. Ctrl-C reaches it by itself; a signal meant for us alone is handed on, so that none is left behind.
+fn attend(relay: &Handle) -> Result<()> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&asked)).context("listening for Ctrl-C")?;
     }
-    Ok(())
+    let mut told = false;
+    loop {
+        if let Some(output) = relay.try_wait().context("waiting for the relay")? {
+            if told || output.status.success() {
+                return Ok(());
+            }
+            bail!("the relay ended with {}", output.status);
+        }
+        if asked.load(Ordering::Relaxed) && !told {
+            told = true;
+            end(relay).context("ending the relay")?;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[cfg(unix)]
+fn end(relay: &Handle) -> std::io::Result<()> {
+    duct::unix::HandleExt::send_signal(relay, signal_hook::consts::SIGTERM)
+}
+
+#[cfg(not(unix))]
+fn end(relay: &Handle) -> std::io::Result<()> {
+    relay.kill()
 }
 
 /// Builds the demo app against the fresh package, unless nothing changed, and returns its folder.
@@ -77,6 +106,7 @@ pub(crate) fn app(ws: &Workspace) -> Result<PathBuf> {
     let source = ws.path(APP);
     let built = source.join("dist");
     npm::install(ws, APP)?;
+    linked(ws)?;
     let mut inputs = Inputs::of_this_tool()?;
     inputs.folder(&source, &["node_modules", "dist"])?;
     inputs.folder(&ws.pkg(), &[])?;
@@ -89,6 +119,16 @@ pub(crate) fn app(ws: &Workspace) -> Result<PathBuf> {
     run::quiet("the demo app", &cmd!(NPM, "run", "build").dir(source))?;
     stamp.set(&word)?;
     Ok(built)
+}
+
+// The app must show this checkout's package. A link, not the tarball: npm would pin a tarball's digest in the app's lock
+// file, and ours changes with every build.
+fn linked(ws: &Workspace) -> Result<()> {
+    let seen = ws.path(APP).join("node_modules").join(CLIENT).canonicalize().ok();
+    if seen.is_none() || seen != ws.pkg().canonicalize().ok() {
+        bail!("{APP}/package.json must depend on this checkout's package: \"{CLIENT}\": \"file:../pkg\"");
+    }
+    Ok(())
 }
 
 // A browser that does not open is no reason to end: the address was printed.

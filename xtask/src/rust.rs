@@ -26,20 +26,28 @@ pub(crate) fn ensure_target() -> Result<()> {
 /// Builds wasm-bindgen's command line and test runner from our lock file.
 pub(crate) fn wasm_tools(ws: &Workspace) -> Result<PathBuf> {
     let build = cmd!(cargo(), "build", "--quiet", "--package", "wasm-tools").dir(ws.root());
-    run::quiet("wasm-bindgen from the lock file (two minutes the first time)", &build)?;
-    Ok(ws.binary("wasm-tools"))
+    let binary = ws.binary("wasm-tools");
+    run::quiet(&patience("wasm-bindgen, from the lock file", &binary), &build)?;
+    Ok(binary)
 }
 
 /// Builds the client for the browser, small.
 pub(crate) fn client_wasm(ws: &Workspace) -> Result<PathBuf> {
     let build = cmd!(cargo(), "build", "--quiet", "--lib", "--profile", "wasm", "--target", TARGET);
-    run::quiet("the client for the browser", &build.dir(ws.root()))?;
-    Ok(ws.raw_wasm())
+    let wasm = ws.raw_wasm();
+    run::quiet(&patience("the client for the browser", &wasm), &build.dir(ws.root()))?;
+    Ok(wasm)
 }
 
 /// Builds the relay. In the dev profile: it is ready in half the time and quick enough for a demo and for tests.
 pub(crate) fn relay(ws: &Workspace) -> Result<PathBuf> {
     let build = cmd!(cargo(), "build", "--quiet", "--package", RELAY, "--bin", RELAY);
-    run::quiet("the relay (two minutes the first time)", &build.dir(ws.root()))?;
-    Ok(ws.binary(RELAY))
+    let binary = ws.binary(RELAY);
+    run::quiet(&patience("the relay", &binary), &build.dir(ws.root()))?;
+    Ok(binary)
+}
+
+// Tells newcomers that silence is not a hang.
+fn patience(what: &str, product: &Path) -> String {
+    if product.exists() { what.to_owned() } else { format!("{what} (minutes the first time)") }
 }
