@@ -1,0 +1,298 @@
+//! Drives one replica: inputs go through one queue, every `handle` is followed by a full drain of the outputs, and
+//! outputs are carried out with no borrow held. Decides nothing about replication; who leads is `session`'s.
+//! Called by the class, by the transport, the database, timers and other tabs.
+
+mod session;
+mod waiters;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use js_sys::Promise;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
+
+use self::session::Session;
+use self::waiters::Waiters;
+use super::error::SyncError;
+use super::events::{self, EventName, Listeners};
+use super::interop::random_u64;
+use super::options::Options;
+use super::store::JsStore;
+use super::timer::{self, Timer};
+use crate::engine::replica::{Config, ConnId, Event, Input, JobId, Output, Problem, Replica, State, Status};
+use crate::engine::store::{KeptRow, List, Store, StoreError};
+use crate::engine::txn::{self, Job};
+
+/// How often the database is looked at for changes of which nobody has told: the update hook is silent about other
+/// tabs, and about tables WITHOUT ROWID.
+const POLL: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct Driver {
+    options: Options,
+    replica: RefCell<Replica>,
+    inputs: RefCell<VecDeque<Input>>,
+    draining: Cell<bool>,
+    timer: RefCell<Option<(Duration, Timer)>>,
+    /// Work on the database, one after the other: settles when all of it is done.
+    work: RefCell<Promise>,
+    /// Taken while it works.
+    store: RefCell<Option<JsStore>>,
+    /// A transaction of ours is open.
+    writing: Rc<Cell<bool>>,
+    conn: Cell<Option<ConnId>>,
+    last_conn: Cell<ConnId>,
+    waiters: Waiters,
+    session: RefCell<Session>,
+    /// Counts starts and stops: what was begun under another number is not ours.
+    epoch: Cell<u64>,
+    pub(super) listeners: Listeners,
+}
+
+impl Driver {
+    pub(super) fn new(options: Options) -> Rc<Self> {
+        let config = Config {
+            site: options.site,
+            tables: options.tables.clone(),
+            budget: options.budget,
+            seed: random_u64(),
+            poll: POLL,
+        };
+        let writing = Rc::new(Cell::new(false));
+        let store = JsStore::new(options.db.clone(), options.site, options.remote.clone(), writing.clone());
+        Rc::new(Driver {
+            replica: RefCell::new(Replica::new(config)),
+            inputs: RefCell::default(),
+            draining: Cell::new(false),
+            timer: RefCell::default(),
+            work: RefCell::new(Promise::resolve(&JsValue::UNDEFINED)),
+            store: RefCell::new(Some(store)),
+            writing,
+            conn: Cell::new(None),
+            last_conn: Cell::new(0),
+            waiters: Waiters::default(),
+            session: RefCell::new(Session::Stopped),
+            epoch: Cell::new(0),
+            listeners: Listeners::new(options.logger.clone()),
+            options,
+        })
+    }
+
+    // ----------------------------------------------------------------------------- queue and drain
+
+    /// Takes one input; what it leads to has been carried out when this returns, unless the call came from inside.
+    fn feed(self: &Rc<Self>, input: Input) {
+        self.inputs.borrow_mut().push_back(input);
+        if self.draining.replace(true) {
+            return;
+        }
+        while let Some(input) = self.next_input() {
+            for output in self.handle(input) {
+                self.carry_out(output);
+            }
+        }
+        self.draining.set(false);
+        self.set_timer();
+    }
+
+    fn next_input(&self) -> Option<Input> {
+        self.inputs.borrow_mut().pop_front()
+    }
+
+    fn handle(&self, input: Input) -> Vec<Output> {
+        let mut replica = self.replica.borrow_mut();
+        replica.handle(timer::now(), input);
+        std::iter::from_fn(|| replica.poll_output()).collect()
+    }
+
+    fn set_timer(self: &Rc<Self>) {
+        let deadline = self.replica.borrow().poll_timeout();
+        if self.timer.borrow().as_ref().map(|(set, _)| *set) == deadline {
+            return;
+        }
+        let timer = deadline.map(|deadline| {
+            let driver = self.clone();
+            let fire = move || {
+                driver.timer.borrow_mut().take();
+                driver.feed(Input::Timeout);
+            };
+            (deadline, Timer::after(timer::ms_until(deadline, timer::now()), fire))
+        });
+        self.timer.replace(timer);
+    }
+
+    // ------------------------------------------------------------------------------------- outputs
+
+    fn carry_out(self: &Rc<Self>, output: Output) {
+        match output {
+            Output::Run { job, what } => self.run(job, what),
+            Output::Send { conn, text } => self.send(conn, &text),
+            Output::Drop { conn, why } => self.drop_connection(conn, why),
+            Output::Healthy { conn } => self.healthy(conn),
+            Output::StatusChanged => self.show_status(),
+            Output::Event(event) => self.tell(event),
+            Output::Settled { wait, result } => self.settled(wait, result),
+        }
+    }
+
+    fn run(self: &Rc<Self>, job: JobId, what: Job) {
+        let driver = self.clone();
+        let epoch = self.epoch.get();
+        self.enqueue(async move {
+            let result = driver.with_store(async |store| txn::run(store, &what).await).await;
+            if driver.epoch.get() == epoch {
+                driver.feed(Input::JobDone { job, result });
+            }
+        });
+    }
+
+    fn tell(self: &Rc<Self>, event: Event) {
+        match event {
+            Event::Applied { from, rows } => {
+                let tables = events::touched_tables(&rows);
+                let applied = events::applied(from, "remote", &tables);
+                self.tell_tabs("applied", &[("event", applied.clone())]);
+                self.listeners.emit(EventName::Applied, &applied);
+            }
+            Event::Quarantined { from, count } => {
+                let text =
+                    format!("{count} rows of {from} do not fit this database and wait in the quarantine");
+                self.listeners.log("warn", &text.into());
+            }
+            Event::Rejected { by: _, count } => self.tell_rejected(count),
+            Event::Error(problem) => self.listeners.problem(problem),
+        }
+    }
+
+    /// The list grows at its end: the last ones are the new ones.
+    fn tell_rejected(self: &Rc<Self>, count: usize) {
+        let driver = self.clone();
+        self.enqueue(async move {
+            let Ok(rows) = driver.read_kept(List::Rejected).await else { return };
+            let new = rows.get(rows.len().saturating_sub(count)..).unwrap_or_default();
+            driver.listeners.emit(EventName::Rejected, &events::kept_rows(new));
+        });
+    }
+
+    fn show_status(self: &Rc<Self>) {
+        let status = self.status();
+        self.tell_tabs("status", &[("status", status.clone())]);
+        self.listeners.emit(EventName::Status, &status);
+    }
+
+    /// The replica's own status, for those who show it differently.
+    fn replica_status(&self) -> Status {
+        self.replica.borrow().status().clone()
+    }
+
+    fn status_as(&self, state: State, reason: Option<&str>) -> JsValue {
+        events::status_object(&self.replica_status(), Some((state, reason)))
+    }
+
+    // ------------------------------------------------------------------------------------ database
+
+    /// Appends work on the database; it begins when all earlier work is done.
+    fn enqueue(&self, task: impl Future<Output = ()> + 'static) {
+        let before = self.work_done();
+        let done = future_to_promise(async move {
+            let _ = JsFuture::from(before).await;
+            task.await;
+            Ok(JsValue::UNDEFINED)
+        });
+        drop(self.work.replace(done));
+    }
+
+    /// Settles when all work on the database that is known now is done.
+    fn work_done(&self) -> Promise {
+        self.work.borrow().clone()
+    }
+
+    /// Lends the store to a task of the queue.
+    async fn with_store<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut JsStore) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let Some(mut store) = self.store.take() else {
+            return Err(StoreError::Failed("the store is in use".to_owned()));
+        };
+        let result = work(&mut store).await;
+        self.store.replace(Some(store));
+        result
+    }
+
+    async fn read_kept(&self, list: List) -> Result<Vec<KeptRow>, StoreError> {
+        self.with_store(async |store| {
+            store.begin().await?;
+            let rows = match store.read_meta().await {
+                Ok(_) => store.kept(list).await,
+                Err(error) => Err(error),
+            };
+            store.rollback().await;
+            rows
+        })
+        .await
+    }
+
+    /// The rows of a list, as JavaScript sees them.
+    pub(super) fn kept(self: &Rc<Self>, list: List) -> Promise {
+        let driver = self.clone();
+        let answer = super::interop::Deferred::new();
+        let promise = answer.promise.clone();
+        self.enqueue(async move {
+            match driver.read_kept(list).await {
+                Ok(rows) => answer.resolve(&events::kept_rows(&rows)),
+                Err(error) => answer.reject(&store_error(&error)),
+            }
+        });
+        promise
+    }
+
+    // ----------------------------------------------------------------------------------- transport
+
+    fn send(self: &Rc<Self>, conn: ConnId, text: &str) {
+        if self.conn.get() != Some(conn) {
+            return;
+        }
+        if let Err(thrown) = self.options.transport.send(text) {
+            let why = SyncError::new("not-connected", "the transport threw when it was given a frame");
+            self.listeners.emit(EventName::Error, &why.retryable(true).cause(&thrown).into());
+            self.reconnect();
+        }
+    }
+
+    fn drop_connection(self: &Rc<Self>, conn: ConnId, why: Problem) {
+        if self.conn.get() == Some(conn) {
+            self.listeners.log("warn", &why.message.into());
+            self.reconnect();
+        }
+    }
+
+    fn reconnect(&self) {
+        if let Err(thrown) = self.options.transport.reconnect() {
+            self.transport_threw("reconnect", &thrown);
+        }
+    }
+
+    fn healthy(&self, conn: ConnId) {
+        let transport = &self.options.transport;
+        if self.conn.get() == Some(conn)
+            && super::interop::has_method(transport, "healthy")
+            && let Err(thrown) = transport.healthy()
+        {
+            self.transport_threw("healthy", &thrown);
+        }
+    }
+
+    fn transport_threw(&self, method: &str, thrown: &JsValue) {
+        let error = SyncError::new("connect-failed", format!("the transport's {method}() threw"));
+        self.listeners.emit(EventName::Error, &error.retryable(true).cause(thrown).into());
+    }
+}
+
+fn store_error(error: &StoreError) -> JsValue {
+    let retryable = matches!(error, StoreError::Busy | StoreError::Full(_) | StoreError::Failed(_));
+    SyncError::new(error.code(), error.to_string()).retryable(retryable).into()
+}
