@@ -38,7 +38,9 @@ pub(super) struct Deferred {
 
 impl Deferred {
     pub(super) fn new() -> Self {
-        let ends = RefCell::new((Function::default(), Function::default()));
+        // Not `Function::default()`: it makes a function from text, which a strict content security policy forbids.
+        let unset = || JsValue::UNDEFINED.unchecked_into::<Function>();
+        let ends = RefCell::new((unset(), unset()));
         let promise = Promise::new(&mut |resolve, reject| {
             ends.replace((resolve, reject));
         });
