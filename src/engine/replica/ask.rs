@@ -8,7 +8,7 @@ use super::conn::Mode;
 use super::jobs::Task;
 use super::{Problem, Replica};
 use crate::engine::txn::What;
-use crate::wire::{Body, Cursor, SiteId, SyncRequest};
+use crate::wire::{Body, Cursor, MAX_DB_VERSION, SiteId, SyncRequest};
 
 /// A gap in a device's pushes leads to a request at most this often.
 pub(super) const GAP_PAUSE: Duration = Duration::from_secs(30);
@@ -170,8 +170,13 @@ impl Replica {
         if conn.asked.len() >= MAX_ASKED {
             conn.asked.pop_front();
         }
+        // Plain peers hear what is addressed to others, and answer it: with nothing, asked like this.
+        let since_version = match target {
+            Some(site) if conn.runs.contains_key(&site) => MAX_DB_VERSION,
+            Some(_) | None => 0,
+        };
         let request = SyncRequest {
-            since_version: 0,
+            since_version,
             run,
             cursors: Some(cursors.iter().map(|(site, cursor)| (site.to_string(), cursor.clone())).collect()),
             head: Some(head),

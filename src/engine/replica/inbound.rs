@@ -14,6 +14,8 @@ use crate::wire::{
 
 /// Devices ask back within this, so that many do not ask at once.
 const ASK_BACK: Duration = Duration::from_secs(2);
+/// With this much to do, answers to others are passed over.
+const BUSY_TASKS: usize = 64;
 /// A peer that sends this much rubbish is no peer.
 const MAX_GARBAGE: u32 = 100;
 
@@ -175,6 +177,9 @@ impl Replica {
         let SyncResponse { changes, current_version: current, run, to, reference, base_version, .. } =
             response;
         let addressed = to.is_none_or(|to| self.is_ours(to));
+        if !addressed && self.tasks.len() >= BUSY_TASKS {
+            return; // good for us as well, but whoever asked may be served first; we ask for ourselves
+        }
         let now = self.now.at;
         let uploaded = self.view.uploaded;
         let Some(conn) = &mut self.conn else { return };
