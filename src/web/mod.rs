@@ -6,9 +6,14 @@ pub mod error;
 mod events;
 mod interop;
 mod options;
+mod socket;
 mod store;
 mod tabs;
 pub mod timer;
 mod transport;
+mod validate;
+mod ws;
 
 pub use client::SyncClient;
+pub use validate::{SyncResponseValidationError, pull_result, push_result};
+pub use ws::WsTransport;
