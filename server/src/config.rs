@@ -90,7 +90,7 @@ pub struct Secret {
     pub jwt_secret_file: Option<PathBuf>,
     /// For development: anybody may log in as anybody at `/dev/login`. Without a secret one is made and kept in the
     /// database.
-    #[arg(long, env = "CRSQLITE_RELAY_DEV")]
+    #[arg(long, env = "CRSQLITE_RELAY_DEV", value_parser = clap::builder::FalseyValueParser::new())]
     pub dev: bool,
 }
 

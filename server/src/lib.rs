@@ -24,4 +24,4 @@ mod socket;
 pub mod user;
 
 pub use error::{Error, ErrorKind};
-pub use server::{Server, token_secret};
+pub use server::{Server, dev_secret, given_secret};

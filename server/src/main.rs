@@ -7,7 +7,7 @@ use clap::Parser as _;
 use crsqlite_relay::auth::Auth;
 use crsqlite_relay::config::{Cli, Command, Config, TokenArgs};
 use crsqlite_relay::log::{Log as _, SqliteLog};
-use crsqlite_relay::{Error, Server, token_secret};
+use crsqlite_relay::{Error, Server, dev_secret, given_secret};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
@@ -35,11 +35,17 @@ async fn serve(config: Config) -> Result<(), Error> {
 }
 
 async fn print_token(arguments: TokenArgs) -> Result<(), Error> {
-    let log = SqliteLog::open(&arguments.storage.database).await?;
-    let secret = token_secret(&arguments.secret, &log).await?;
+    let secret = match given_secret(&arguments.secret)? {
+        Some(given) => given,
+        None => {
+            let log = SqliteLog::open(&arguments.storage.database).await?;
+            let secret = dev_secret(&log).await?;
+            log.close().await;
+            secret
+        }
+    };
     let lifetime = i64::try_from(arguments.lifetime.as_secs()).unwrap_or(i64::MAX);
     println!("{}", Auth::new(&secret)?.token_from_now(&arguments.sub, lifetime)?);
-    log.close().await;
     Ok(())
 }
 

@@ -108,11 +108,19 @@ impl Server {
     }
 }
 
-/// The secret that signs tokens: the given one, or with `--dev` one that lives in the database.
+/// The secret that signs tokens: the given one, or in development one that is made and lives with the logs.
+async fn token_secret(secret: &Secret, log: &dyn Log) -> Result<Vec<u8>, Error> {
+    match given_secret(secret)? {
+        Some(given) => Ok(given),
+        None => dev_secret(log).await,
+    }
+}
+
+/// The secret of the configuration. None in development if there is none.
 ///
 /// # Errors
-/// When there is none, or its file cannot be read.
-pub async fn token_secret(secret: &Secret, log: &dyn Log) -> Result<Vec<u8>, Error> {
+/// When there has to be one and there is none, or its file cannot be read.
+pub fn given_secret(secret: &Secret) -> Result<Option<Vec<u8>>, Error> {
     let given = match (&secret.jwt_secret, &secret.jwt_secret_file) {
         (Some(text), _) => text.as_bytes().to_vec(),
         (None, Some(path)) => {
@@ -120,11 +128,19 @@ pub async fn token_secret(secret: &Secret, log: &dyn Log) -> Result<Vec<u8>, Err
                 std::fs::read(path).map_err(|source| Error::SecretFile { path: path.clone(), source })?;
             text.trim_ascii_end().to_vec()
         }
-        (None, None) if secret.dev => return log.secret("dev-token").await,
+        (None, None) if secret.dev => return Ok(None),
         (None, None) => return Err(Error::NoSecret),
     };
     if given.len() < STRONG_SECRET_BYTES {
         warn!("the secret is shorter than {STRONG_SECRET_BYTES} bytes: tokens can be forged by guessing it");
     }
-    Ok(given)
+    Ok(Some(given))
+}
+
+/// The secret of the development login, which lives with the logs so that tokens survive a restart.
+///
+/// # Errors
+/// When the storage fails.
+pub async fn dev_secret(log: &dyn Log) -> Result<Vec<u8>, Error> {
+    log.secret("dev-token").await
 }

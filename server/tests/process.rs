@@ -1,0 +1,152 @@
+//! The command as a process: what survives a kill, how it ends at a signal, what it prints.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
+#![cfg(unix)]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::json;
+use support::{Device, SECRET, column, token, values};
+
+fn command(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crsqlite-relay"));
+    command
+        .env_clear()
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// A running relay, ended with the test.
+struct Process {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Process {
+    fn start(directory: &Path, arguments: &[&str]) -> Process {
+        let mut child = command(directory).args(["--listen", "127.0.0.1:0"]).args(arguments).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address =
+            line.trim_end().strip_prefix("listening on http://").expect("the address").parse().unwrap();
+        Process { child, address }
+    }
+
+    async fn device(&self, sub: &str) -> Device {
+        let cookie = format!("auth_token={}", token(sub, 600));
+        Device::connect(self.address, &[("Cookie", &cookie)], 1).await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    command(directory).args(arguments).output().unwrap()
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill_and_its_offsets_count_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = ["--jwt-secret", SECRET];
+    let mut offset = 0;
+    for round in 0..4 {
+        let mut relay = Process::start(directory.path(), &secret);
+        let mut device = relay.device("alice").await;
+        let ack = device.push(&[column(&format!("k{round}"), "a", 1, json!(round), round)]).await;
+        // SIGKILL, at once.
+        relay.child.kill().unwrap();
+        relay.child.wait().unwrap();
+        offset += 1;
+        assert_eq!(ack["relay"]["version"], offset);
+    }
+    let relay = Process::start(directory.path(), &secret);
+    let answer = relay.device("alice").await.ask(json!({})).await;
+    assert_eq!(values(&answer), [0, 1, 2, 3].map(|n| json!(n)));
+    assert_eq!(answer["head"], 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_to_end_closes_connections_with_1001_and_exits_with_success() {
+    let directory = tempfile::tempdir().unwrap();
+    for signal in ["-TERM", "-INT"] {
+        let mut relay = Process::start(directory.path(), &["--jwt-secret", SECRET]);
+        let mut device = relay.device("alice").await;
+        device.expect_nothing().await;
+        let pid = relay.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert_eq!(device.closed().await.0, 1001);
+        let child = &mut relay.child;
+        let status = tokio::task::block_in_place(|| child.wait().unwrap());
+        assert!(status.success(), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_of_the_development_mode_survive_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = run(directory.path(), &["token", "--sub", "alice", "--dev"]);
+    let cookie = format!("auth_token={}", String::from_utf8(made.stdout).unwrap().trim_end());
+    for _ in 0..2 {
+        let relay = Process::start(directory.path(), &["--dev"]);
+        Device::connect(relay.address, &[("Cookie", &cookie)], 1).await.expect_nothing().await;
+    }
+}
+
+#[test]
+fn without_a_secret_the_relay_does_not_start_and_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(directory.path(), &["--listen", "127.0.0.1:0"]);
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("no-secret") && text.contains("--jwt-secret-file"), "{text}");
+}
+
+#[test]
+fn a_database_of_something_else_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.db");
+    std::fs::write(
+        &path,
+        "this is not even a database, but long enough to look like a header of one ".repeat(20),
+    )
+    .unwrap();
+    let output = run(directory.path(), &["--dev", "--listen", "127.0.0.1:0", "--database", "app.db"]);
+    assert!(!output.status.success());
+}
+
+#[tokio::test]
+async fn no_token_stands_in_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = command(directory.path());
+    command.env("CRSQLITE_RELAY_LOG", "trace").args(["--listen", "127.0.0.1:0", "--jwt-secret", SECRET]);
+    let log = directory.path().join("log");
+    let mut child = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("listening on http://").unwrap().parse().unwrap();
+    let relay = Process { child, address };
+    let token = token("alice", 600);
+    let cookie = format!("auth_token={token}");
+    let mut device = Device::connect(relay.address, &[("Cookie", &cookie)], 1).await;
+    device.push(&[column("k", "a", 1, json!("the text of a user"), 1)]).await;
+    Device::connect(relay.address, &[("Cookie", &format!("{cookie}x"))], 1).await.closed().await;
+    drop(relay);
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(!log.is_empty());
+    for secret in [token.as_str(), token.rsplit('.').next().unwrap(), SECRET, "the text of a user"] {
+        assert!(!log.contains(secret), "{secret}");
+    }
+}
