@@ -164,12 +164,14 @@ export class DeviceOnPage {
     const input = this.card.getByPlaceholder("Add a task");
     await input.fill(title);
     await input.press("Enter");
+    await until(`${this.name} to show "${title}"`, async () => (await this.titles()).includes(title), () => this.titles());
   }
 
   async rename(title, next) {
     const field = (await this.#row(title)).getByLabel("Title");
     await field.fill(next);
     await field.press("Enter");
+    await until(`${this.name} to save "${next}"`, async () => (await this.tasks()).some((task) => task[1] === next));
   }
 
   async toggle(title) {
@@ -178,6 +180,7 @@ export class DeviceOnPage {
 
   async remove(title) {
     await (await this.#row(title)).getByRole("button").click();
+    await until(`${this.name} to drop "${title}"`, async () => !(await this.titles()).includes(title), () => this.titles());
   }
 
   async switch(on) {
