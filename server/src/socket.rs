@@ -55,19 +55,30 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Takes message after message, each to its end, until the connection ends. Then it has left the room.
+    /// Takes message after message until the connection ends, or until it may not go on. Then it has left the room.
     async fn read(mut self, stream: &mut SplitStream<WebSocket>, expires: i64) {
+        let (app, outbox) = (self.app, self.outbox);
         let left = expires.saturating_sub(now_seconds()).clamp(0, FAR_FUTURE);
-        let mut expiry = std::pin::pin!(sleep(Duration::from_secs(left.unsigned_abs())));
+        // This ends the connection and never completes: a message that is being stored is not given up half way.
+        let watch = async {
+            tokio::select! {
+                () = sleep(Duration::from_secs(left.unsigned_abs())) => {
+                    outbox.end(CloseCode::UNAUTHENTICATED, Refusal::Expired.reason());
+                }
+                () = app.shutdown.cancelled() => outbox.end(CloseCode::GOING_AWAY, "shutting down"),
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = self.take_all(stream) => {}
+            () = watch => {}
+        }
+    }
+
+    async fn take_all(&mut self, stream: &mut SplitStream<WebSocket>) {
         loop {
             let arrived = tokio::select! {
                 arrived = timeout(self.app.config.idle_timeout, stream.next()) => arrived,
-                () = &mut expiry => {
-                    return self.outbox.end(CloseCode::UNAUTHENTICATED, Refusal::Expired.reason());
-                }
-                () = self.app.shutdown.cancelled() => {
-                    return self.outbox.end(CloseCode::GOING_AWAY, "shutting down");
-                }
                 () = self.outbox.ended() => return,
             };
             match arrived {

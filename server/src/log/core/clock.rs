@@ -58,7 +58,8 @@ impl Clock {
     pub fn start(&self, start: &Start) -> i64 {
         match start {
             Start::Cursor(cursor) => cursor.as_ref().map_or(0, |cursor| self.resolve(cursor)),
-            Start::Offset(offset) => (*offset).min(self.head),
+            // A place that this log never had is of another log: sending rows twice is cheap.
+            Start::Offset(offset) => Some(*offset).filter(|offset| *offset <= self.head).unwrap_or(0),
         }
     }
 
@@ -132,8 +133,9 @@ mod tests {
     }
 
     #[test]
-    fn the_seeds_cursor_never_starts_after_the_head() {
-        assert_eq!(clock().start(&Start::Offset(99)), 20);
+    fn a_seeds_cursor_beyond_the_head_is_of_another_log_and_starts_over() {
+        assert_eq!(clock().start(&Start::Offset(20)), 20);
+        assert_eq!(clock().start(&Start::Offset(21)), 0);
         assert_eq!(clock().start(&Start::Cursor(None)), 0);
     }
 
