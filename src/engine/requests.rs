@@ -1,7 +1,6 @@
 //! The requests of the push-pull protocol that wait for an answer. Decides whose an answer is, whether it is of the
 //! right type, and what has timed out. Never holds a promise: numbers stand for them. Called by `web::ws`.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::clock::Now;
@@ -40,61 +39,65 @@ pub enum Match {
 
 #[derive(Debug)]
 struct Pending {
+    number: RequestNo,
     id: String,
     kind: Kind,
     deadline: Option<Duration>,
 }
 
-/// The requests that wait.
+/// The requests that wait; few at a time.
 #[derive(Debug, Default)]
 pub struct Requests {
     last: RequestNo,
-    pending: BTreeMap<RequestNo, Pending>,
+    pending: Vec<Pending>,
 }
 
 impl Requests {
     /// Books a request; the text is its `requestId`.
     pub fn begin(&mut self, now: Now, kind: Kind, timeout: Option<Duration>) -> (RequestNo, String) {
         self.last += 1;
-        let id = format!("req_{}_{}", self.last, now.wall_ms);
+        let number = self.last;
+        let id = format!("req_{number}_{}", now.wall_ms);
         let deadline = timeout.map(|timeout| now.at + timeout);
-        self.pending.insert(self.last, Pending { id: id.clone(), kind, deadline });
-        (self.last, id)
+        self.pending.push(Pending { number, id: id.clone(), kind, deadline });
+        (number, id)
     }
 
     /// An answer has come: `push_result` (a push), `pull_result` (a pull), or `error`, which fits both.
     pub fn answered(&mut self, id: &str, kind: Option<Kind>) -> Match {
-        let Some((&number, pending)) = self.pending.iter().find(|(_, pending)| pending.id == id) else {
+        let Some(index) = self.pending.iter().position(|pending| pending.id == id) else {
             return Match::NotOurs;
         };
-        let fits = kind.is_none_or(|kind| kind == pending.kind);
-        self.pending.remove(&number);
-        if fits { Match::Settles(number) } else { Match::WrongType(number) }
+        let asked = self.pending.remove(index);
+        if kind.is_none_or(|kind| kind == asked.kind) {
+            Match::Settles(asked.number)
+        } else {
+            Match::WrongType(asked.number)
+        }
     }
 
     /// Nobody wants the answer any more. `false` when it was settled before.
     pub fn cancel(&mut self, number: RequestNo) -> bool {
-        self.pending.remove(&number).is_some()
+        let before = self.pending.len();
+        self.pending.retain(|pending| pending.number != number);
+        self.pending.len() < before
     }
 
     /// What has timed out by now, with its `requestId`.
     pub fn expired(&mut self, now: Now) -> Vec<(RequestNo, String)> {
         let due = |pending: &mut Pending| pending.deadline.is_some_and(|deadline| deadline <= now.at);
-        self.pending
-            .extract_if(.., |_, pending| due(pending))
-            .map(|(number, gone)| (number, gone.id))
-            .collect()
+        self.pending.extract_if(.., due).map(|gone| (gone.number, gone.id)).collect()
     }
 
     /// The connection is gone, and every request with it.
     pub fn lost(&mut self) -> Vec<RequestNo> {
-        std::mem::take(&mut self.pending).into_keys().collect()
+        self.pending.drain(..).map(|gone| gone.number).collect()
     }
 
     /// When to ask [`Requests::expired`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.pending.values().filter_map(|pending| pending.deadline).min()
+        self.pending.iter().filter_map(|pending| pending.deadline).min()
     }
 }
 

@@ -94,8 +94,9 @@ impl Socket {
     }
 
     /// As the socket says it; a double may say nothing.
-    pub(super) fn ready_state(&self) -> Option<f64> {
-        field(&self.raw, "readyState").as_f64()
+    pub(super) fn ready_state(&self) -> Option<i32> {
+        #[allow(clippy::cast_possible_truncation)] // `as` saturates
+        field(&self.raw, "readyState").as_f64().map(|state| state as i32)
     }
 
     /// Closes it for good: none of its events is heard any more.

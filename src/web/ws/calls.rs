@@ -2,7 +2,6 @@
 //! decides whose an answer is. Takes abort listeners off when a call is over. Used by [`super::driver`].
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ struct Call {
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     requests: RefCell<Requests>,
-    calls: RefCell<BTreeMap<RequestNo, Call>>,
+    calls: RefCell<Vec<(RequestNo, Call)>>,
 }
 
 impl Calls {
@@ -56,7 +55,9 @@ impl Calls {
     }
 
     fn take(&self, number: RequestNo) -> Option<Call> {
-        self.calls.borrow_mut().remove(&number)
+        let mut calls = self.calls.borrow_mut();
+        let index = calls.iter().position(|(other, _)| *other == number)?;
+        Some(calls.remove(index).1)
     }
 
     fn reject(&self, number: RequestNo, why: &JsValue) {
@@ -104,7 +105,7 @@ fn try_start(
     let abort = listen(driver, number, &signal).inspect_err(|_| forget(driver, number))?;
     let changes = field(given, "changes");
     let call = Call { deferred: deferred.clone(), kind, changes, _abort: abort };
-    driver.calls.calls.borrow_mut().insert(number, call);
+    driver.calls.calls.borrow_mut().push((number, call));
     // Booked before it is sent: a double may answer from inside `send`.
     if let Err(thrown) = socket.send(&frame) {
         forget(driver, number);

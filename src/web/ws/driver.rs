@@ -328,13 +328,13 @@ impl Driver {
     pub(super) fn open_socket(&self) -> Option<(SocketId, Rc<Socket>)> {
         let number = self.link.borrow().socket()?;
         let socket = self.held(number)?;
-        socket.ready_state().is_none_or(|state| state == 1.0).then_some((number, socket))
+        socket.ready_state().is_none_or(|state| state == 1).then_some((number, socket))
     }
 
     /// -1 without a socket.
-    pub(super) fn ready_state(&self) -> f64 {
+    pub(super) fn ready_state(&self) -> i32 {
         let socket = self.socket.borrow().as_ref().map(|held| Rc::clone(&held.socket));
-        socket.and_then(|socket| socket.ready_state()).unwrap_or(-1.0)
+        socket.and_then(|socket| socket.ready_state()).unwrap_or(-1)
     }
 
     pub(super) fn phase(&self) -> Phase {
