@@ -34,6 +34,8 @@ export interface DeviceEvents {
   traffic: Traffic;
 }
 
+const LOG_DELAY_MS = 50;
+
 type Db = Awaited<ReturnType<SQLite3["open"]>>;
 
 const SCHEMA = `CREATE TABLE IF NOT EXISTS tasks (
@@ -119,11 +121,15 @@ export class Device {
     await this.#write(id, "DELETE FROM tasks WHERE id = ?", [id]);
   }
 
+  /** The list, and who wrote each cell, in one read transaction: one wait for the database, one moment in time. */
   async tasks(): Promise<Task[]> {
-    const rows = await this.db.execA<[string, string, number, number]>(
-      "SELECT id, title, done, created_at FROM tasks ORDER BY created_at, id",
-    );
-    const writers = await this.#writers();
+    let rows: [string, string, number, number][] = [];
+    let cells: [Uint8Array, string, string][] = [];
+    await this.db.tx(async (tx) => {
+      rows = await tx.execA("SELECT id, title, done, created_at FROM tasks ORDER BY created_at, id");
+      cells = await tx.execA("SELECT pk, cid, lower(hex(site_id)) FROM crsql_changes WHERE [table] = 'tasks'");
+    });
+    const writers = new Map(cells.map(([pk, column, site]) => [`${textKey(pk)} ${column}`, site]));
     return rows.map(([id, title, done, createdAt]) => ({
       id,
       title,
@@ -154,7 +160,10 @@ export class Device {
   async #write(id: string, sql: string, bind: (string | number)[]): Promise<void> {
     this.#emit("writing", id);
     await this.db.exec(sql, bind);
-    await Promise.all([this.refresh(), this.#logSaved(Date.now())]);
+    const savedAt = Date.now();
+    await this.refresh();
+    // The log may come later than the list, and later than what the client reads for sending.
+    setTimeout(() => void this.#logSaved(savedAt), LOG_DELAY_MS);
   }
 
   /** Tells the log which rows the last write made. One changed column is one row. */
@@ -171,14 +180,6 @@ export class Device {
       what: "saved here",
       rows: rows.map(([pk, cid, value, cl]) => describeRow(pk, cid, value, Number(cl))),
     });
-  }
-
-  /** "key column" → site id of whoever wrote that cell. */
-  async #writers(): Promise<Map<string, string>> {
-    const cells = await this.db.execA<[Uint8Array, string, string]>(
-      "SELECT pk, cid, lower(hex(site_id)) FROM crsql_changes WHERE [table] = 'tasks'",
-    );
-    return new Map(cells.map(([pk, column, site]) => [`${textKey(pk)} ${column}`, site]));
   }
 
   #emit<K extends keyof DeviceEvents>(event: K, value: DeviceEvents[K]): void {
