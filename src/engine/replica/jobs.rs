@@ -283,7 +283,7 @@ impl Replica {
             return false;
         }
         match self.conn.as_ref().map(|conn| &conn.mode) {
-            Some(Mode::Plain(plain)) => self.dirty || plain.read < self.view.head,
+            Some(Mode::Plain(plain)) => self.dirty || plain.unread || plain.read < self.view.head,
             Some(Mode::Storing(upload)) => (self.dirty || upload.more) && upload.has_room(),
             Some(Mode::Probing(_)) | None => self.dirty,
         }

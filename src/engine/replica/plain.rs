@@ -21,6 +21,8 @@ pub(super) struct Plain {
     pub(super) base: i64,
     /// Up to where our rows were read.
     pub(super) read: i64,
+    /// Nothing was read on this connection yet: what the request stated counts as pushed once that has happened.
+    pub(super) unread: bool,
     repeat_at: Option<Duration>,
     beat_at: Duration,
     beat_queued: bool,
@@ -28,7 +30,8 @@ pub(super) struct Plain {
 
 impl Plain {
     pub(super) fn new(stated: i64, now: Duration) -> Self {
-        Plain { base: stated, read: stated, repeat_at: None, beat_at: now + BEAT, beat_queued: false }
+        let beat_at = now + BEAT;
+        Plain { base: stated, read: stated, unread: true, repeat_at: None, beat_at, beat_queued: false }
     }
 
     pub(super) fn deadline(&self) -> Option<Duration> {
@@ -59,6 +62,7 @@ impl Replica {
         let now = self.now.at;
         let Some(Mode::Plain(plain)) = self.conn.as_mut().map(|conn| &mut conn.mode) else { return };
         plain.read = head;
+        plain.unread = false;
         let rows = match changes {
             Some(rows) if rows.is_empty() => return,
             Some(rows) => rows,
