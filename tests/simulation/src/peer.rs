@@ -36,6 +36,11 @@ impl SeedPeer {
         (!push.changes.is_empty()).then(|| say(site, Body::Push(push)))
     }
 
+    /// Something that it sent was not taken: its own rows are pushed again.
+    pub(crate) fn has_to_repeat(&self, disk: &Disk) -> bool {
+        self.pushed < disk.db().max_version()
+    }
+
     /// A frame arrived: applies it and says what it has to say.
     pub(crate) fn received(&mut self, disk: &mut Disk, text: &str) -> Option<String> {
         let Ok(Decoded::Message(message)) = Message::decode(text) else { return None };
@@ -58,7 +63,11 @@ impl SeedPeer {
                 let received_version = push.base_version;
                 Some(say(site, Body::Ack(SyncAck { received_version, applied_count, ..SyncAck::default() })))
             }
-            Body::Ack(_) | Body::Error(_) => None,
+            Body::Ack(_) => None,
+            Body::Error(_) => {
+                self.pushed = 0;
+                None
+            }
         }
     }
 }

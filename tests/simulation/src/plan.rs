@@ -82,6 +82,7 @@ impl Plan {
         let lossy = kind == Kind::PlainLossy || (kind == Kind::PlainEverything && rng.chance(60));
         let crashes = matches!(kind, Kind::PlainCrash | Kind::StoringCrash) || everything;
         let schema = matches!(kind, Kind::PlainSchema | Kind::StoringSchema) || (everything && rng.chance(50));
+        let chaos = rng.range(20, 240) * 1000;
         Plan {
             kind,
             storing: matches!(
@@ -95,11 +96,11 @@ impl Plan {
             ),
             devices: 2 + rng.index(3) + usize::from(rng.chance(20)),
             seed_peers: if seed_peers { 1 + rng.index(2) } else { 0 },
-            chaos: rng.range(20, 240) * 1000,
-            app_pause: *rng.pick(&[1_000, 4_000, 10_000]),
+            chaos,
+            app_pause: chaos / rng.range(3, 20),
             fault_pause: *rng.pick(&[3_000, 10_000, 30_000]),
             latency: *rng.pick(&[5, 50, 400, 3_000]),
-            job_delay: *rng.pick(&[1, 10, 100, 1_000]),
+            job_delay: if seed_peers { *rng.pick(&[1, 100]) } else { *rng.pick(&[1, 10, 100, 1_000]) },
             loss: if lossy { rng.range(1, 30) } else { 0 },
             duplicates: if lossy { rng.range(0, 20) } else { 0 },
             reorder: lossy && rng.chance(70),
@@ -111,10 +112,10 @@ impl Plan {
             job_faults: rng.chance(30),
             app_transactions: rng.chance(50),
             savepoints: rng.chance(70),
-            budget: *rng.pick(&[1, 4, 12, 500]),
+            budget: if seed_peers { *rng.pick(&[20, 500]) } else { *rng.pick(&[2, 6, 20, 500]) },
             answer_bytes: *rng.pick(&[300, 2_000, 100_000]),
-            poll: *rng.pick(&[2_000, 10_000, 60_000]),
-            huge: *rng.pick(&[0, 5, 20]),
+            poll: *rng.pick(&[5_000, 60_000, 60_000, 300_000]),
+            huge: *rng.pick(&[0, 0, 3, 10]),
             keys: *rng.pick(&[2, 4, 9]),
         }
     }

@@ -231,7 +231,7 @@ impl World {
                 if self.devices[device].epoch == epoch {
                     let text = SeedPeer::ask(self.devices[device].disk.db().site());
                     self.send(device, text);
-                    self.at(120_000, Event::SeedPeerAsks { device, epoch });
+                    self.at(600_000, Event::SeedPeerAsks { device, epoch });
                 }
                 Ok(())
             }
@@ -545,6 +545,11 @@ impl World {
                 device.disk.app_end(true);
             }
             let answer = peer.received(&mut device.disk, &text);
+            let repeat = peer.has_to_repeat(&device.disk);
+            let epoch = device.epoch;
+            if repeat {
+                self.at(5_000, Event::LocalChange { device: n, epoch });
+            }
             if let Some(answer) = answer {
                 self.send(n, answer);
             }
