@@ -73,6 +73,8 @@ export interface TransportStatus {
   /** Why, in a stable word; the close code and its reason where a socket was closed. */
   readonly reason?: string;
   readonly closeCode?: number;
+  /** The server's own words in its close frame. */
+  readonly closeReason?: string;
   /** When the next attempt starts. */
   readonly retryAt?: number;
 }
@@ -115,6 +117,8 @@ export interface MessageTransport {
   onStateChange(listener: (status: TransportStatus) => void): () => void;
   /** Told when the peer has proved itself, so that backoff can start over. */
   healthy?(): void;
+  /** Ends this connection because the peer is of no use, and tries again with backoff. */
+  drop?(): void;
 }
 
 // ----------------------------------------------------------------------------------------------- database
@@ -223,11 +227,15 @@ export class WsTransport {
   constructor(options: WsTransportOptions);
   readonly name: "websocket";
   readonly protocol: "push-pull" | "relay";
+  /** The address; undefined where it is asked for at every attempt. */
+  readonly url: string | undefined;
   readonly state: TransportState;
   readonly status: TransportStatus;
   connect(): Promise<void>;
   disconnect(): Promise<void>;
   reconnect(): void;
+  /** Ends this connection because the peer is of no use, and tries again with backoff. */
+  drop(): void;
   isConnected(): boolean;
   onStateChange(listener: (status: TransportStatus) => void): () => void;
   /** relay protocol */
@@ -247,6 +255,26 @@ export class WsTransport {
 // ------------------------------------------------------------------------------- the push-pull contract
 
 export type ID = string | number;
+
+export interface ValidationOptions {
+  /** Also refuse what the types below forbid and the contract's validators always let pass. Default false. */
+  strict?: boolean;
+}
+
+/** Returns the very value that it was given, or throws {@link SyncResponseValidationError}. */
+export function validatePushResult(value: unknown, options?: ValidationOptions): SyncPushResult;
+/** Returns the very value that it was given, or throws {@link SyncResponseValidationError}. */
+export function validatePullResult(value: unknown, options?: ValidationOptions): SyncPullResult;
+
+/** A server's answer that breaks the contract. Only the validators make it. */
+export class SyncResponseValidationError extends Error implements SyncError {
+  private constructor();
+  readonly code: "invalid-response";
+  readonly retryable: false;
+  /** Where the first failure is, such as `changes[3].id`; empty for the value itself. */
+  readonly path: string;
+  readonly issues: readonly { readonly path: string; readonly message: string }[];
+}
 
 export interface SyncChangeRecord {
   id: string;
