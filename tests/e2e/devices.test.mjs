@@ -94,6 +94,23 @@ test("a device that was away gets from the relay what another wrote before it le
   }
 });
 
+test("what waitForSynced promised is on the relay, even if the device is gone the next moment", async () => {
+  for (let round = 0; round < 3; round += 1) {
+    const user = freshUser();
+    const writer = await stage.visit({ user, device: "writer" });
+    await writer.page.evaluate(async () => {
+      const { writer } = window.demo.devices;
+      await writer.db.exec("INSERT INTO tasks (id, title) VALUES ('a', 'Promised')");
+      await writer.client.waitForSynced({ level: "stored" });
+    });
+    await writer.close();
+    const reader = await stage.visit({ user, device: "reader" });
+    await reader.device.waitForTitles(["Promised"]);
+    assert.deepEqual([...writer.problems, ...reader.problems], []);
+    await reader.close();
+  }
+});
+
 test("a reload keeps the list and the connection comes back", async () => {
   const page = await stage.visit({ user: freshUser() });
   await page.settled();

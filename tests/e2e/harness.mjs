@@ -142,9 +142,12 @@ export class Visit {
     await this.page.evaluate(() => window.demo.ready);
   }
 
-  /** Waits until every device is live with nothing pending. */
+  /** Waits until the relay has stored all that is committed on every device, and until the status says so. */
   async settled() {
-    for (const device of this.devices) await device.waitFor((status) => status.state === "live" && status.pendingChanges === 0);
+    for (const device of this.devices) {
+      await device.stored();
+      await device.waitFor((status) => status.state === "live" && status.pendingChanges === 0);
+    }
   }
 
   async close() {
@@ -175,7 +178,10 @@ export class DeviceOnPage {
   }
 
   async toggle(title) {
+    const done = async () => (await this.tasks()).find((task) => task[1] === title)?.[2];
+    const before = await done();
     await (await this.#row(title)).getByRole("checkbox").click();
+    await until(`${this.name} to save the tick of "${title}"`, async () => (await done()) !== before);
   }
 
   async remove(title) {
@@ -198,6 +204,14 @@ export class DeviceOnPage {
       state: await this.card.locator(".badge [role=status]").textContent(),
       pending: Number(await this.card.locator('[data-ref="pending"]').textContent()),
     };
+  }
+
+  /** The package's own barrier: what is committed now is stored by the relay. */
+  async stored() {
+    await this.page.evaluate(
+      ([name, patience]) => window.demo.devices[name].client.waitForSynced({ signal: AbortSignal.timeout(patience) }),
+      [this.name, PATIENCE_MS],
+    );
   }
 
   status() {

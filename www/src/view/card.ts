@@ -6,7 +6,7 @@ import type { Device } from "../device";
 import { Log } from "./log";
 import { type Sites, TaskList } from "./tasks";
 import { instantiate, setText } from "./template";
-import { ago, milliseconds, sentence, stateWord } from "./words";
+import { milliseconds, sentence, stateWord, synced } from "./words";
 
 export class DeviceCard {
   readonly root: HTMLElement;
@@ -77,7 +77,7 @@ export class DeviceCard {
     setText(this.#part("sentence"), sentence(status, switchedOn, now));
     setText(this.#part("pending"), String(status.pendingChanges));
     this.#part("pending-fact").dataset["waiting"] = String(status.pendingChanges > 0);
-    setText(this.#part("synced"), ago(status.lastSyncedAt, now));
+    setText(this.#part("synced"), synced(status, now));
     setText(this.#part("round-trip"), milliseconds(status.roundTripMs));
   }
 }

@@ -10,6 +10,8 @@ export type End = "start" | "end";
 
 const MOST_PACKETS = 12;
 
+const WORDS = { up: "Connected", down: "Not reachable", tab: "Through another tab", idle: "Nobody connected" };
+
 export class RelayView {
   readonly root: HTMLElement;
   #line: HTMLElement;
@@ -34,13 +36,15 @@ export class RelayView {
   show(end: End, status: SyncStatus, online: boolean): void {
     this.#ends.set(end, { status, online });
     const ends = [...this.#ends.values()];
-    const connected = ends.some(({ status }) => status.state === "live" || status.state === "catching-up");
-    const wanted = ends.some(({ online }) => online);
-    const state = connected ? "up" : wanted ? "down" : "idle";
+    const wanted = ends.filter(({ online, status }) => online && status.state !== "stopped");
+    let state: keyof typeof WORDS = "idle";
+    if (wanted.length > 0) state = "down";
+    if (wanted.some(({ status }) => status.state === "standby")) state = "tab";
+    if (wanted.some(({ status }) => isConnected(status))) state = "up";
     this.root.dataset["state"] = state;
-    setText(this.#state, { up: "Connected", down: "Not reachable", idle: "Nobody connected" }[state]);
+    setText(this.#state, WORDS[state]);
     for (const [name, { status, online }] of this.#ends) {
-      this.root.dataset[name] = online && (status.state === "live" || status.state === "catching-up") ? "on" : "off";
+      this.root.dataset[name] = online && isConnected(status) ? "on" : "off";
     }
   }
 
@@ -68,4 +72,8 @@ export class RelayView {
     setText(this.#hopMs, milliseconds(ms));
     setText(this.#hopWay, way);
   }
+}
+
+function isConnected({ state }: SyncStatus): boolean {
+  return state === "live" || state === "catching-up";
 }

@@ -36,14 +36,19 @@ export function sentence(status: SyncStatus, switchedOn: boolean, now: number): 
     case "needs-auth":
       return `The relay wants a new sign-in. ${kept}`;
     case "failed":
-      return `Stopped by an error${status.reason ? ` (${status.reason})` : ""}. ${kept}`;
+      return `Stopped: ${status.reason ?? "unknown reason"}. ${kept} Reload to try again.`;
     case "stopped":
       return `Not running. ${kept}`;
   }
 }
 
+/** Live with nothing pending is in step at this moment; the client's own time is for when that has ended. */
+export function synced(status: SyncStatus, now: number): string {
+  return status.state === "live" && status.pendingChanges === 0 ? "now" : ago(status.lastSyncedAt, now);
+}
+
 /** "just now", "12 s ago", "5 min ago", then the clock time. */
-export function ago(moment: number | undefined, now: number): string {
+function ago(moment: number | undefined, now: number): string {
   if (moment === undefined) return "never";
   const seconds = Math.max(0, Math.round((now - moment) / 1000));
   if (seconds < 3) return "just now";
