@@ -1,6 +1,7 @@
 //! The command `crsqlite-relay`. Reads arguments, starts logging, prints where it listens and stops at a signal;
 //! everything else is the library's.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -30,8 +31,10 @@ async fn main() -> ExitCode {
 
 async fn serve(config: Config) -> Result<(), Error> {
     let server = Server::bind(config).await?;
-    println!("listening on http://{}", server.address());
-    server.run(signal()).await
+    // From here on a signal is heard, so whoever reads the line may send one.
+    let stop = stop_signal();
+    let _ = writeln!(std::io::stdout(), "listening on http://{}", server.address());
+    server.run(stop).await
 }
 
 async fn print_token(arguments: TokenArgs) -> Result<(), Error> {
@@ -49,26 +52,35 @@ async fn print_token(arguments: TokenArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// Completes at SIGTERM or SIGINT.
-async fn signal() {
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+/// Listens for SIGTERM and SIGINT from now on; completes at the first.
+#[cfg(unix)]
+fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = [signal(SignalKind::terminate()), signal(SignalKind::interrupt())];
+    async move {
+        let [terminate, interrupt] = signals;
+        tokio::select! {
+            () = heard(terminate) => {}
+            () = heard(interrupt) => {}
         }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(unix)]
+async fn heard(signal: std::io::Result<tokio::signal::unix::Signal>) {
+    match signal {
+        Ok(mut signal) => {
+            signal.recv().await;
         }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
+        // Cannot be heard: the system ends the process instead.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Completes at Ctrl-C.
+#[cfg(not(unix))]
+async fn stop_signal() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
