@@ -1,6 +1,8 @@
 //! The crate in a real browser. `cargo xtask test --only wasm`, or `wasm-pack test --headless --chrome`.
 
 #![cfg(target_arch = "wasm32")]
+// Clippy knows tests by `#[test]` only.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use crsqlite_sync::wire::Value;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};

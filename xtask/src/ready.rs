@@ -1,42 +1,48 @@
 //! `cargo xtask ready`, which is what CI runs, and `cargo xtask sim`.
 //! Decides which checks there are and their order (quickest first). Called by `main`.
 
-use anyhow::Result;
-use duct::cmd;
+use anyhow::{Result, bail};
+use duct::{Expression, cmd};
 
 use crate::run;
 use crate::rust;
 use crate::suites;
 use crate::workspace::{CLIENT, Workspace, cargo};
 
+/// Every check, also after one of them failed: CI answers once, with all there is to mend.
 pub(crate) fn ready(ws: &Workspace) -> Result<()> {
-    let root = ws.root();
-    run::shown("formatting", &cmd!(cargo(), "fmt", "--all", "--check").dir(root))?;
     rust::ensure_target()?;
-    let native = cmd!(cargo(), "clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings");
-    run::shown("lints", &native.dir(root))?;
-    let browser = cmd!(
-        cargo(),
-        "clippy",
-        "--quiet",
-        "--package",
-        CLIENT,
-        "--all-targets",
-        "--target",
-        rust::TARGET,
-        "--",
-        "-D",
-        "warnings"
-    );
-    run::shown("lints for the browser", &browser.dir(root))?;
+    let root = ws.root();
+    let mut failed = Vec::new();
+    let mut check = |what: &'static str, command: Expression| {
+        if let Err(error) = run::shown(what, &command.dir(root)) {
+            eprintln!("{error:#}");
+            failed.push(what);
+        }
+    };
+    check("formatting", cmd!(cargo(), "fmt", "--all", "--check"));
+    let strict = ["--", "-D", "warnings"];
+    let native = ["clippy", "--quiet", "--workspace", "--all-targets"];
+    check("lints", duct::cmd(cargo(), native.iter().chain(&strict)));
+    let browser = ["clippy", "--quiet", "--package", CLIENT, "--all-targets", "--target", rust::TARGET];
+    check("lints for the browser", duct::cmd(cargo(), browser.iter().chain(&strict)));
     if cmd!(cargo(), "deny", "--version").stdout_null().stderr_null().unchecked().run()?.status.success() {
-        run::shown("dependencies (cargo deny)", &cmd!(cargo(), "deny", "check").dir(root))?;
+        check("dependencies (cargo deny)", cmd!(cargo(), "deny", "check"));
     } else {
         run::step(
             "cargo-deny is not installed: licenses and advisories are not checked (cargo install cargo-deny)",
         );
     }
-    suites::test(ws, &[])
+
+    let tested = suites::test(ws, &[]);
+    if failed.is_empty() {
+        return tested;
+    }
+    bail!(
+        "failed: {}{}",
+        failed.join(", "),
+        tested.err().map(|error| format!("; {error:#}")).unwrap_or_default()
+    )
 }
 
 /// Many random worlds in one go. The test reads how many, and where to begin, from its environment.

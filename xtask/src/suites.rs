@@ -114,7 +114,12 @@ fn wasm(ws: &Workspace) -> Result<Tested> {
 fn package(ws: &Workspace) -> Result<Tested> {
     let chrome = browser::ensure()?;
     pack::pack(ws)?;
-    node_tests(ws, "tests/package", |call| call.env("CHROME", &chrome))
+    let mut tested = node_tests(ws, "tests/package", |call| call.env("CHROME", &chrome))?;
+    if let Err(error) = pack::gate(ws) {
+        tested.passed = false;
+        tested.closing.push(format!("{error:#}"));
+    }
+    Ok(tested)
 }
 
 fn real(ws: &Workspace) -> Result<Tested> {
