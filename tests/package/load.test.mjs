@@ -18,17 +18,19 @@ test("importing any entry runs nothing: no request, no compilation, no global", 
   assert.deepEqual(seen, []);
 });
 
-test("whatever is used before init says that it was not initialised", async (t) => {
+test("whatever is used before init says that it was not initialised", async () => {
   const errors = await run(`
     const { default: _, init, initSync, ...api } = await import("crsqlite-sync");
     const errors = {};
     for (const [name, value] of Object.entries(api)) {
       const isClass = /^class\\b/.test(String(value));
+      // A class whose instances only the package makes has no constructor to call.
+      if (isClass && !/^\\s*constructor\\(/m.test(String(value))) continue;
       errors[name] = await errorOf(() => (isClass ? new value({}) : value({})));
     }
     print(errors);
   `);
-  if (Object.keys(errors).length === 0) return t.skip("the crate exports nothing yet");
+  assert.notDeepEqual(errors, {});
   for (const [name, error] of Object.entries(errors)) {
     assert.equal(error?.code, "not-initialised", name);
     assert.equal(error.name, "SyncError");
