@@ -31,6 +31,8 @@ pub(crate) struct Device {
     pub(crate) online: bool,
     pub(crate) tables: Option<Vec<String>>,
     pub(crate) job: Option<JobId>,
+    /// When the latest transaction that was asked for runs.
+    pub(crate) last_job: u64,
     pub(crate) waits: BTreeSet<WaitId>,
     /// The latest timer; earlier ones are void.
     pub(crate) timer: u64,
@@ -56,6 +58,7 @@ impl Device {
             online: true,
             tables,
             job: None,
+            last_job: 0,
             waits: BTreeSet::new(),
             timer: 0,
             timeouts: (0, 0),

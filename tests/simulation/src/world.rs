@@ -327,6 +327,10 @@ impl World {
                     return Err(format!("d{n}: two jobs are out"));
                 }
                 let (process, epoch) = (device.process, device.epoch);
+                // The database takes transactions in the order in which they were asked for.
+                let at = (self.now + delay).max(device.last_job);
+                device.last_job = at;
+                let delay = at - self.now;
                 self.at(delay, Event::JobRun { device: n, process, epoch, job, what });
             }
             Output::Send { conn, text } => {
