@@ -20,6 +20,7 @@ export default init;
 export type ErrorCode =
   | "not-initialised"
   | "wasm-is-html"
+  | "wasm-invalid"
   | "bad-option"
   | "stopped"
   | "aborted"
