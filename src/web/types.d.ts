@@ -103,6 +103,8 @@ export interface WsTransportOptions {
  */
 export interface MessageTransport {
   readonly name: string;
+  /** The remote's address, if it never changes: `SyncClient` names the remote by it where no `remoteId` is given. */
+  readonly url?: string;
   readonly protocol: "relay";
   readonly state: TransportState;
   readonly status: TransportStatus;
@@ -135,6 +137,14 @@ export interface Database {
   tx(body: (tx: any) => Promise<void>): Promise<void>;
   prepare(sql: string): Promise<any>;
   onUpdate(listener: (type: number, database: string, table: string, rowid: bigint) => void): () => void;
+  /** Lends the wrapper's mutex without a savepoint. Without it, `tx` is used. */
+  imperativeTx?(): Promise<[release: () => void, tx: any]>;
+  /**
+   * wa-sqlite's low-level API and the handle it wants. Without them everything stays exact but is slower, and a
+   * transaction that the app has opened by itself cannot be noticed.
+   */
+  readonly api?: any;
+  readonly db?: number;
 }
 
 // ------------------------------------------------------------------------------------------------- client
@@ -160,7 +170,7 @@ export type SyncState =
 
 export interface SyncStatus {
   readonly state: SyncState;
-  /** A stable word for why, where the state alone does not say. */
+  /** A stable word for why, where the state alone does not say. On standby: the state of the tab that leads. */
   readonly reason?: string;
   /** Local changes that no relay has stored yet (plain relay: not sent yet). One change is one column of one row. */
   readonly pendingChanges: number;
@@ -180,10 +190,11 @@ export interface SyncStatus {
 export type PrimaryKey = (string | number | bigint | Uint8Array | null)[];
 
 export interface AppliedEvent {
-  /** Site id (hex) of the device that sent them, or of the relay's log. */
+  /** Site id (hex) of the device that sent them, or of the relay's log; our own for another tab. */
   readonly from: string;
+  /** "remote": told in every tab. "tab": another tab of this database has written. */
   readonly source: "remote" | "tab";
-  /** Table → keys of its rows that changed. */
+  /** Table → keys of its rows that changed. A tab names its tables only: the list of keys is empty. */
   readonly tables: Readonly<Record<string, readonly PrimaryKey[]>>;
 }
 

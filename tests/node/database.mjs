@@ -29,11 +29,12 @@ export async function migrate(db, schema) {
 /** Every value of a table with its storage class and bytes, in the order of the key: equal means equal. */
 export async function exact(db, table) {
   const columns = (await db.execA(`SELECT name FROM pragma_table_info('${table}')`)).map(([name]) => `"${name}"`);
-  const shown = columns.map((c) => `typeof(${c}) || ':' || CASE typeof(${c}) WHEN 'real' THEN printf('%!.17g', ${c}) WHEN 'integer' THEN CAST(${c} AS TEXT) WHEN 'null' THEN '' ELSE hex(CAST(${c} AS BLOB)) END`);
+  // Bit by bit: reals as the eight bytes of their packed form, texts and blobs as they lie in the file.
+  const shown = columns.map((c) => `typeof(${c}) || ':' || CASE typeof(${c}) WHEN 'real' THEN hex(crsql_pack_columns(${c})) WHEN 'integer' THEN CAST(${c} AS TEXT) WHEN 'null' THEN '' ELSE hex(CAST(${c} AS BLOB)) END`);
   return (await db.execA(`SELECT ${shown.join(", ")} FROM "${table}" ORDER BY ${shown.join(", ")}`)) ?? [];
 }
 
 /** The clocks that replicas must agree on: without whose and when. */
 export async function clocks(db) {
-  return (await db.execA(`SELECT "table", hex(pk), cid, typeof(val), quote(val), col_version, cl FROM crsql_changes ORDER BY 1, 2, 3`)) ?? [];
+  return (await db.execA(`SELECT "table", hex(pk), cid, hex(crsql_pack_columns(val)), col_version, cl FROM crsql_changes ORDER BY 1, 2, 3`)) ?? [];
 }

@@ -3,6 +3,12 @@ import "fake-indexeddb/auto";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
+// A browser takes a DOMStringList for the names of the stores; fake-indexeddb takes an array.
+const { transaction } = IDBDatabase.prototype;
+IDBDatabase.prototype.transaction = function (names, ...rest) {
+  return transaction.call(this, typeof names === "string" ? names : [...names], ...rest);
+};
+
 globalThis.self ??= globalThis;
 globalThis.location ??= new URL("http://localhost/");
 // Its presence makes the emscripten loader take the worker's way, which fetches.

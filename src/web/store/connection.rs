@@ -117,9 +117,13 @@ impl Connection {
     }
 
     async fn open(&mut self, ours: bool) -> Result<(), StoreError> {
-        if self.api.is_some() {
-            // Preparing is what notices a closed database: nothing else may touch its handle before.
-            if let Err(thrown) = self.prepared("BEGIN IMMEDIATE").await {
+        if let Some(api) = self.api.clone() {
+            // A closed database is noticed here, at the statement: nothing may touch its handle before.
+            let alive = match self.prepared("BEGIN IMMEDIATE").await {
+                Ok(stmt) => api.column_count(&stmt).map(drop),
+                Err(thrown) => Err(thrown),
+            };
+            if let Err(thrown) = alive {
                 return Err(refused(&thrown).await);
             }
             // The wrapper's `tx` has opened its savepoint by now; whether the app had begun was asked before.
@@ -392,8 +396,12 @@ fn plain_cell(value: JsValue) -> Cell {
     value.dyn_into::<Uint8Array>().map_or(Cell::Null, |bytes| Cell::Blob(bytes.to_vec()))
 }
 
-/// Why a transaction could not begin: what SQLite did not say itself, the wrapper said of a closed database.
+/// Why a transaction could not begin. Closing finalises our statements; using one is a misuse then. And what SQLite
+/// did not say itself, the wrapper said of a closed database.
 async fn refused(thrown: &JsValue) -> StoreError {
+    if sqlite_code(thrown) == Some(code::MISUSE) {
+        return StoreError::Closed;
+    }
     if sqlite_code(thrown).is_none() && thrown.is_instance_of::<js_sys::Error>() && !is_trap(thrown) {
         return StoreError::Closed;
     }

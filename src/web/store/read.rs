@@ -175,7 +175,8 @@ pub(super) async fn rows_of(
     Ok(changes)
 }
 
-/// `None` when there is no such replicated table. cr-sqlite's own unpacking gives the key's exact values back.
+/// `None` when there is no such replicated table. cr-sqlite's own unpacking gives the key's exact values back;
+/// materialised, because that virtual table fails when a LIMIT reaches it.
 async fn row_query(connection: &mut Connection, table: &str) -> Result<Option<String>, JsValue> {
     if !schema::replicated(connection).await?.iter().any(|name| name == table) {
         return Ok(None);
@@ -193,8 +194,7 @@ async fn row_query(connection: &mut Connection, table: &str) -> Result<Option<St
             .collect();
         terms.join(" AND ")
     };
-    let unpacked =
-        |index: usize| format!("(SELECT cell FROM crsql_unpack_columns(?1) LIMIT 1 OFFSET {index})");
+    let unpacked = |index: usize| format!("(SELECT cell FROM cells LIMIT 1 OFFSET {index})");
     let key_of_row =
         |index: usize| key.get(index).map_or_else(String::new, |name| format!("keys.{}", quoted(name)));
     let value = if columns.is_empty() {
@@ -206,7 +206,8 @@ async fn row_query(connection: &mut Connection, table: &str) -> Result<Option<St
     };
     let name = |suffix: &str| quoted(&format!("{table}{suffix}"));
     Ok(Some(format!(
-        "SELECT crsql_pack_columns({table_literal}, crsql_pack_columns({packed_key}), clock.col_name, {value}, \
+        "WITH cells (cell) AS MATERIALIZED (SELECT +cell FROM crsql_unpack_columns(?1)) \
+         SELECT crsql_pack_columns({table_literal}, crsql_pack_columns({packed_key}), clock.col_name, {value}, \
          clock.col_version, clock.db_version, site.site_id, coalesce(life.col_version, 1), clock.seq) \
          FROM {keys} AS keys JOIN {clock} AS clock ON clock.key = keys.__crsql_key \
          LEFT JOIN {clock} AS life ON life.key = keys.__crsql_key AND life.col_name = '-1' \
