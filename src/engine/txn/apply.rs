@@ -40,8 +40,7 @@ pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Resu
     }
     applied.gap = advance(&mut txn.meta, apply.sender, &apply.advance);
     if let (Some(log), Advance::Answer { run, current, .. }) = (apply.log, &apply.advance) {
-        let state = txn.meta.logs.entry(log).or_default();
-        see(state, run, *current);
+        see(txn.meta.logs.entry(log).or_default(), run, *current);
     }
     Ok(What::Applied(applied))
 }
@@ -104,9 +103,14 @@ fn advance(meta: &mut Meta, sender: SiteId, advance: &Advance) -> bool {
 }
 
 /// Books a place of a log that was forwarded or acknowledged. True when places before it are missing.
+///
+/// A forward may come before the connection's first answer was judged: one of another run leaves what we claim to
+/// have seen alone, or a log that has lost rows would be asked about the places that it has just given anew.
 pub(super) fn forward(meta: &mut Meta, place: &Place) -> bool {
     let state = meta.logs.entry(place.site_id).or_default();
-    see(state, &place.run, place.version);
+    if state.stored.as_ref().is_none_or(|seen| seen.run == place.run) {
+        see(state, &place.run, place.version);
+    }
     let seen_all = match meta.received.get_mut(&place.site_id) {
         Some(held) if held.run == place.run && held.head.is_none() && place.base_version <= held.version => {
             held.version = held.version.max(place.version);
@@ -119,12 +123,11 @@ pub(super) fn forward(meta: &mut Meta, place: &Place) -> bool {
     !seen_all
 }
 
-/// Remembers the highest place of the log that we have seen.
-fn see(state: &mut LogState, run: &Run, version: i64) {
-    let higher = state.stored.as_ref().is_none_or(|seen| seen.run != *run || seen.version < version);
-    if higher {
-        state.stored = Some(Cursor { run: run.clone(), version, head: None });
-    }
+/// Remembers the highest place of the log that we have seen. What was seen in an earlier run and still stands has the
+/// same places in this one.
+pub(super) fn see(state: &mut LogState, run: &Run, version: i64) {
+    let version = state.stored.as_ref().map_or(version, |seen| seen.version.max(version));
+    state.stored = Some(Cursor { run: run.clone(), version, head: None });
 }
 
 /// What merging a message's rows gave.
@@ -247,4 +250,26 @@ pub(super) async fn restate<S: Store>(
         .collect();
     store.forget(List::Quarantine, still).await?;
     store.keep(List::Quarantine, &renewed).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forward_of_another_run_leaves_what_we_claim_of_a_log_alone() {
+        let log = SiteId([7; 16]);
+        let place = |run: &str, version| Place {
+            site_id: log,
+            run: Run::new(run).unwrap(),
+            base_version: version - 1,
+            version,
+        };
+        let mut meta = Meta::default();
+        for (place, claim) in [(place("a", 20), ("a", 20)), (place("b", 6), ("a", 20)), (place("a", 21), ("a", 21))] {
+            forward(&mut meta, &place);
+            let stored = meta.logs[&log].stored.clone().unwrap();
+            assert_eq!((stored.run.as_str(), stored.version), claim);
+        }
+    }
 }

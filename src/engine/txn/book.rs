@@ -1,6 +1,6 @@
 //! Booking what others have confirmed: acknowledgements of a log, a finished catch-up, another account.
 
-use super::apply::forward;
+use super::apply::{forward, see};
 use super::{Acked, Txn, What};
 use crate::engine::meta::Meta;
 use crate::engine::store::{KeptRow, List, Store, StoreError};
@@ -24,6 +24,8 @@ pub(super) async fn acked<S: Store>(txn: &mut Txn<'_, S>, acked: &Acked) -> Resu
         txn.meta.last_synced_at = Some(acked.wall_ms);
     }
     if let Some(place) = &acked.place {
+        // Acknowledgements come after this connection's first answer: what we have seen stands.
+        see(txn.meta.logs.entry(place.site_id).or_default(), &place.run, place.version);
         forward(&mut txn.meta, place);
     }
     if !acked.rejected.is_empty() {
