@@ -225,6 +225,10 @@ export class DeviceOnPage {
     );
   }
 
+  async exec(sql, bind) {
+    await this.page.evaluate(([name, sql, bind]) => window.demo.devices[name].db.exec(sql, bind), [this.name, sql, bind]);
+  }
+
   /** The replicated state without what legitimately differs between replicas: clocks of the database, site ids. */
   async changes() {
     const sql = "SELECT [table], hex(pk), cid, quote(val), col_version, cl FROM crsql_changes";

@@ -105,6 +105,11 @@ test("the relay is killed and comes back: everything is there once, and the stat
     assert.ok((await device.shown()).pending >= 16, "five new rows of three cells, and an edit");
   }
 
+  await page.right.switch(false);
+  await page.right.waitFor((status) => status.state === "offline" && status.pendingChanges > 0);
+  await page.right.switch(true);
+  await page.right.waitFor((status) => status.state === "connecting" && status.retryAt > Date.now());
+
   const restartedAt = Date.now();
   await stage.relay.start();
   await page.settled();
@@ -121,7 +126,7 @@ test("the relay is killed and comes back: everything is there once, and the stat
 
   for (const device of page.devices) {
     const down = (await device.recorded()).filter(({ at }) => at > killedAt + 1000 && at < restartedAt);
-    assert.ok(down.every(({ state }) => state === "connecting"), `${device.name}: ${[...new Set(down.map(({ state }) => state))]}`);
+    assert.ok(down.every(({ state }) => state === "connecting" || state === "offline"), `${device.name}: ${[...new Set(down.map(({ state }) => state))]}`);
     assert.ok(down.every(({ lastSyncedAt }) => lastSyncedAt <= killedAt + 1000), `${device.name} was not in step while there was no relay`);
   }
 
@@ -165,6 +170,33 @@ test("the relay is killed again and again while both write: nothing is lost, not
   assert.deepEqual(page.problems.filter((problem) => !isRefusal(problem)), []);
   await fresh.close();
   await page.close();
+});
+
+// A device that has known a relay which stores takes 1.5 s of silence for a plain relay with nobody else there.
+const notYet = "the engine calls a silent relay live, and writes lastSyncedAt";
+test("a relay that takes the connection and says nothing is not called live", { todo: notYet }, async () => {
+  const user = freshUser();
+  const context = await stage.browser.newContext();
+  const first = await stage.visit({ user, device: "slow", context });
+  await first.device.add("Known to both");
+  await first.settled();
+  await first.page.close();
+  const other = await stage.visit({ user, device: "other" });
+  await other.device.add("Written meanwhile");
+  await other.settled();
+  await other.close();
+
+  const openedAt = Date.now();
+  await context.routeWebSocket(/sync$/, (socket) => {
+    const server = socket.connectToServer();
+    server.onMessage(() => undefined);
+  });
+  const page = await stage.visit({ user, device: "slow", context });
+  await new Promise((resolve) => setTimeout(resolve, 4000));
+  const { state, lastSyncedAt } = await page.device.status();
+  await page.close();
+  assert.equal(state, "catching-up");
+  assert.ok(lastSyncedAt < openedAt, "it has not been in step since");
 });
 
 /** What the browser itself prints when nobody listens: no page can keep it from doing so. */

@@ -95,7 +95,9 @@ export class Device {
   async setOnline(online: boolean): Promise<void> {
     this.online = online;
     this.#emit("status", this.client.status);
-    await (online ? this.transport.connect() : this.transport.disconnect());
+    if (!online) return this.transport.disconnect();
+    // A first attempt that fails is no end: the transport goes on, and the status says how.
+    await this.transport.connect().catch(() => undefined);
   }
 
   on<K extends keyof DeviceEvents>(event: K, listener: (value: DeviceEvents[K]) => void): void {
