@@ -50,11 +50,14 @@ enum Task {
     /// Runs random worlds through the simulator
     Sim {
         /// How many worlds
-        #[arg(long)]
+        #[arg(long, default_value_t = 1)]
         seeds: u64,
-        /// The first one; a failing world is replayed with `--seeds 1 --seed N`
+        /// The first one; a failing world is replayed with `--seed N`
         #[arg(long)]
         seed: Option<u64>,
+        /// Tells every event of that one world
+        #[arg(long, requires = "seed")]
+        trace: bool,
     },
 }
 
@@ -75,6 +78,6 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Test { only } => suites::test(&ws, &only),
         Task::Pack => pack::pack(&ws).and_then(|()| pack::gate(&ws)),
         Task::Ready => ready::ready(&ws),
-        Task::Sim { seeds, seed } => ready::sim(&ws, seeds, seed),
+        Task::Sim { seeds, seed, trace } => ready::sim(&ws, seeds, seed, trace),
     }
 }

@@ -45,13 +45,16 @@ pub(crate) fn ready(ws: &Workspace) -> Result<()> {
     )
 }
 
-/// Many random worlds in one go. The test reads how many, and where to begin, from its environment.
-pub(crate) fn sim(ws: &Workspace, seeds: u64, seed: Option<u64>) -> Result<()> {
-    let mut call = cmd!(cargo(), "test", "--release", "--test", "simulation", "--", "--nocapture")
-        .dir(ws.root())
-        .env("SIM_SEEDS", seeds.to_string());
-    if let Some(seed) = seed {
-        call = call.env("SIM_SEED", seed.to_string());
+/// Many random worlds in one go, or one of them again with its story told.
+pub(crate) fn sim(ws: &Workspace, seeds: u64, seed: Option<u64>, trace: bool) -> Result<()> {
+    let mut args: Vec<String> =
+        ["run", "--quiet", "--release", "--package", "simulator", "--"].map(String::from).to_vec();
+    match seed {
+        Some(seed) if trace => args.extend(["--seed".into(), seed.to_string(), "--trace".into()]),
+        Some(seed) => {
+            args.extend(["--seeds".into(), seeds.to_string(), "--first".into(), seed.to_string()]);
+        }
+        None => args.extend(["--seeds".into(), seeds.to_string()]),
     }
-    run::shown(&format!("{seeds} worlds of the simulator"), &call)
+    run::shown(&format!("{seeds} worlds of the simulator"), &duct::cmd(cargo(), args).dir(ws.root()))
 }
