@@ -122,20 +122,25 @@ test("a key that one device changes of a row that another wrote brings that othe
   await stop(b, c);
 });
 
-test("columns that a revival zeroes on an older schema still travel", async () => {
+test("columns that a revival zeroes on an older schema still travel, whoever wrote them", async () => {
   const relay = new PlainRelay();
   const a = await device(relay, T);
   const b = await device(relay, T);
   await a.db.exec("INSERT INTO t VALUES (1, 'one', 'uno')");
   await exchange(a, b);
   await a.client.stop();
-  await b.db.exec("DELETE FROM t");
-  // A peer of an older schema, without the column b, revives the row.
+  const author = Buffer.from(a.db.siteid, "hex").toString("base64");
+  const before = relay.frames.length;
+  // A peer of an older schema, without the column b, has deleted the row and inserted it again.
   relay.inject(push([
     row({ cid: "-1", cl: 3, col_version: 3 }),
     row({ cid: "a", val: "again", cl: 3, col_version: 1 }),
   ]));
   await until(async () => (await value(b.db, "SELECT a FROM t")) === "again");
+  await b.db.exec("INSERT INTO t VALUES (3, 'later', NULL)");
+  await b.client.waitForSynced({ level: "sent" });
+  const pushed = relay.frames.slice(before).filter(({ type }) => type === "sync_push").flatMap(({ payload }) => payload.changes);
+  assert.ok(pushed.some((row) => row.cid === "b" && row.val === "uno" && row.col_version === 0 && row.site_id === author));
   const c = await device(relay, T);
   await settled(b, c);
   assert.deepEqual(await exact(c.db, "t"), await exact(b.db, "t"));

@@ -61,6 +61,9 @@ impl Cells {
     }
 }
 
+/// What is done with each row; a trait object, because every instance of the loop would weigh kilobytes.
+pub(super) type Visit<'a> = &'a mut dyn FnMut(Cells) -> ControlFlow<()>;
+
 /// The transaction that the wrapper has lent us, and how to give it back.
 #[derive(Debug)]
 enum Lease {
@@ -239,13 +242,13 @@ impl Connection {
 
     /// Runs a statement that returns nothing we want.
     pub(super) async fn run(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<(), JsValue> {
-        self.each(sql, args, |_| ControlFlow::Break(())).await
+        self.each(sql, args, &mut |_| ControlFlow::Break(())).await
     }
 
     /// All rows of a query.
     pub(super) async fn rows(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Cells>, JsValue> {
         let mut rows = Vec::new();
-        self.each(sql, args, |row| {
+        self.each(sql, args, &mut |row| {
             rows.push(row);
             ControlFlow::Continue(())
         })
@@ -256,7 +259,7 @@ impl Connection {
     /// The first row of a query.
     pub(super) async fn row(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Option<Cells>, JsValue> {
         let mut first = None;
-        self.each(sql, args, |row| {
+        self.each(sql, args, &mut |row| {
             first = Some(row);
             ControlFlow::Break(())
         })
@@ -269,7 +272,7 @@ impl Connection {
         &mut self,
         sql: &str,
         args: &[Arg<'_>],
-        visit: impl FnMut(Cells) -> ControlFlow<()>,
+        visit: Visit<'_>,
     ) -> Result<(), JsValue> {
         self.each_paced(sql, args, &mut Pace::start(), visit).await
     }
@@ -280,12 +283,12 @@ impl Connection {
         sql: &str,
         args: &[Arg<'_>],
         pace: &mut Pace,
-        mut visit: impl FnMut(Cells) -> ControlFlow<()>,
+        visit: Visit<'_>,
     ) -> Result<(), JsValue> {
         let Some(api) = self.api.clone() else { return self.each_plainly(sql, args, visit).await };
         let stmt = self.prepared(sql).await?;
         bind(&api, &stmt, args)?;
-        let outcome = step_through(&api, &stmt, pace, &mut visit).await;
+        let outcome = step_through(&api, &stmt, pace, visit).await;
         // `reset` throws again what `step` threw.
         let reset = match api.reset(&stmt) {
             Ok(reset) => JsFuture::from(reset).await,
@@ -294,12 +297,7 @@ impl Connection {
         outcome.and_then(|()| reset.map(drop))
     }
 
-    async fn each_plainly(
-        &mut self,
-        sql: &str,
-        args: &[Arg<'_>],
-        mut visit: impl FnMut(Cells) -> ControlFlow<()>,
-    ) -> Result<(), JsValue> {
+    async fn each_plainly(&mut self, sql: &str, args: &[Arg<'_>], visit: Visit<'_>) -> Result<(), JsValue> {
         let tx = self.lease.as_ref().map(Lease::tx).ok_or(JsValue::UNDEFINED)?;
         let bound: Array = args.iter().map(plain_arg).collect();
         let rows = JsFuture::from(tx.exec_a(sql, &bound)?).await?;
@@ -326,12 +324,7 @@ impl Connection {
     }
 }
 
-async fn step_through(
-    api: &Api,
-    stmt: &JsValue,
-    pace: &mut Pace,
-    visit: &mut impl FnMut(Cells) -> ControlFlow<()>,
-) -> Result<(), JsValue> {
+async fn step_through(api: &Api, stmt: &JsValue, pace: &mut Pace, visit: Visit<'_>) -> Result<(), JsValue> {
     loop {
         let stepped = JsFuture::from(api.step(stmt)?).await?;
         if stepped.as_f64() != Some(f64::from(code::ROW)) {

@@ -57,7 +57,7 @@ pub(super) async fn scan(
     let mut pace = pace::Pace::start();
     let mut malformed = false;
     connection
-        .each_paced(&sql, &[Arg::Integer(scan.after), Arg::Integer(scan.upto)], &mut pace, |row| {
+        .each_paced(&sql, &[Arg::Integer(scan.after), Arg::Integer(scan.upto)], &mut pace, &mut |row| {
             let Some(change) = packed_change(row.at(0), own) else {
                 malformed = true;
                 return ControlFlow::Break(());
@@ -155,16 +155,17 @@ pub(super) async fn rows_of(
         let Some(Some(sql)) = queries.get(table.as_str()) else { continue };
         let mut malformed = false;
         connection
-            .each_paced(sql, &[Arg::Blob(pk.as_bytes())], &mut pace, |row| {
-                match packed_change(row.at(0), own) {
-                    Some(change) => {
-                        changes.push(change);
-                        ControlFlow::Continue(())
-                    }
-                    None => {
-                        malformed = true;
-                        ControlFlow::Break(())
-                    }
+            .each_paced(sql, &[Arg::Blob(pk.as_bytes())], &mut pace, &mut |row| match packed_change(
+                row.at(0),
+                own,
+            ) {
+                Some(change) => {
+                    changes.push(change);
+                    ControlFlow::Continue(())
+                }
+                None => {
+                    malformed = true;
+                    ControlFlow::Break(())
                 }
             })
             .await?;

@@ -96,7 +96,7 @@ pub(super) async fn kept(
         .iter()
         .filter_map(|row| {
             let peer = site_from_hex(&row.at(0).text())?;
-            let code = serde_json::from_value::<RowCode>(row.at(2).text().into()).ok()?;
+            let code = RowCode::from_name(&row.at(2).text())?;
             Some(KeptRow { peer, row: row.at(1).text(), code, schema: row.at(3).integer() })
         })
         .collect())
