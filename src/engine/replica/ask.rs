@@ -16,6 +16,8 @@ pub(super) const GAP_PAUSE: Duration = Duration::from_secs(30);
 pub(super) const LOG_GAP_PAUSE: Duration = Duration::from_secs(1);
 const FIRST_REPEAT: Duration = Duration::from_secs(5);
 const LONGEST_REPEAT: Duration = Duration::from_secs(60);
+/// How long a request waits for an answer that is being applied.
+const APPLYING_PAUSE: Duration = Duration::from_millis(500);
 /// After so many unanswered requests a site is taken to be gone; it will say when it is back.
 const MAX_ATTEMPTS: u32 = 5;
 /// How many requests of a connection are remembered.
@@ -97,6 +99,15 @@ impl Asks {
         self.open.keys().all(Option::is_none)
     }
 
+    /// An answer of this site is still being applied: asking again would only bring it twice.
+    fn wait_for(&mut self, site: SiteId, until: Duration) {
+        if let Some(ask) = self.open.get_mut(&Some(site))
+            && !ask.queued
+        {
+            ask.due = ask.due.max(until);
+        }
+    }
+
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.open.values().filter(|ask| !ask.queued).map(|ask| ask.due).min()
     }
@@ -138,7 +149,13 @@ impl Asks {
 impl Replica {
     /// Queues the requests that are due.
     pub(super) fn tick_asks(&mut self) {
+        let later = self.now.at + APPLYING_PAUSE;
+        let waiting = self.tasks.iter().chain(self.running.as_ref().map(|running| &running.task));
+        let applying: Vec<SiteId> = waiting.filter_map(Task::applies_answer_of).collect();
         let Some(conn) = &mut self.conn else { return };
+        for site in applying {
+            conn.asks.wait_for(site, later);
+        }
         let gone = conn.asks.take_hopeless(self.now.at);
         if let Mode::Storing(upload) = &conn.mode
             && gone.iter().any(|target| target.is_none_or(|site| site == upload.log))

@@ -36,6 +36,12 @@ pub(super) struct Answered {
     durable: bool,
 }
 
+impl Answered {
+    pub(super) fn from(&self) -> SiteId {
+        self.from
+    }
+}
+
 /// A push that is being applied.
 #[derive(Debug, Clone)]
 pub(super) struct Pushed {
@@ -319,7 +325,7 @@ impl Replica {
         self.healthy();
         match after {
             After::Answer(answered) => self.answer_applied(&answered, &applied),
-            After::Push(pushed) => self.push_applied(pushed, &applied, apply.rows.len()),
+            After::Push(pushed) => self.push_applied(pushed, &applied),
         }
     }
 
@@ -358,7 +364,7 @@ impl Replica {
         }
     }
 
-    fn push_applied(&mut self, pushed: Pushed, applied: &Applied, rows: usize) {
+    fn push_applied(&mut self, pushed: Pushed, applied: &Applied) {
         let missing = match &pushed.chain {
             Chain::Log(log) => {
                 if applied.gap {
@@ -382,7 +388,7 @@ impl Replica {
             let run = self.run().cloned();
             self.send(Body::Ack(SyncAck {
                 received_version: version,
-                applied_count: rows as u64,
+                applied_count: applied.taken as u64,
                 run,
                 to: Some(pushed.from),
                 ..SyncAck::default()

@@ -51,6 +51,14 @@ pub(super) enum After {
 }
 
 impl Task {
+    /// The sender of the answer that this applies.
+    pub(super) fn applies_answer_of(&self) -> Option<SiteId> {
+        match self {
+            Task::Apply(_, After::Answer(answered)) => Some(answered.from()),
+            _ => None,
+        }
+    }
+
     /// Worth doing when the connection that led to it is gone.
     pub(super) fn outlives_connection(&self) -> bool {
         match self {
