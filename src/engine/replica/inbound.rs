@@ -297,14 +297,14 @@ impl Replica {
         let nothing = apply.rows.is_empty() && apply.advance == Advance::Nothing && apply.durable.is_none();
         if nothing && self.tasks.is_empty() && self.running.is_none() {
             // An empty push: nothing to write, and nothing before it that is still being written.
-            self.applied(&apply, after, What::Applied(Applied::default()), false);
+            self.applied(after, What::Applied(Applied::default()), false);
         } else {
             self.tasks.push_back(Task::Apply(Box::new(apply), after));
         }
     }
 
     /// A message is in the database.
-    pub(super) fn applied(&mut self, apply: &Apply, after: After, what: What, orphaned: bool) {
+    pub(super) fn applied(&mut self, after: After, what: What, orphaned: bool) {
         let applied = match what {
             What::Applied(applied) => applied,
             What::OtherAccount => {

@@ -181,7 +181,7 @@ impl Replica {
                     conn.asks.everyone_now(self.now.at);
                 }
             }
-            Task::Apply(apply, after) => self.applied(&apply, after, what, orphaned),
+            Task::Apply(_, after) => self.applied(after, what, orphaned),
             Task::Request(_) | Task::Answer(_) | Task::Read | Task::Beat if orphaned => {}
             Task::Request(target) => self.send_request(target, what),
             Task::Answer(answer) => self.send_answer(answer, what),

@@ -266,7 +266,9 @@ mod tests {
             version,
         };
         let mut meta = Meta::default();
-        for (place, claim) in [(place("a", 20), ("a", 20)), (place("b", 6), ("a", 20)), (place("a", 21), ("a", 21))] {
+        for (place, claim) in
+            [(place("a", 20), ("a", 20)), (place("b", 6), ("a", 20)), (place("a", 21), ("a", 21))]
+        {
             forward(&mut meta, &place);
             let stored = meta.logs[&log].stored.clone().unwrap();
             assert_eq!((stored.run.as_str(), stored.version), claim);
