@@ -20,7 +20,7 @@ fn values_keep_every_bit_in_the_browser() {
         Value::Blob(vec![0, 255]),
     ];
     for value in values {
-        let text = serde_json::to_string(&value).unwrap();
-        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value, "{text}");
+        let text = value.to_json();
+        assert_eq!(Value::from_json(&text).unwrap(), value, "{text}");
     }
 }

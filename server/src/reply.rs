@@ -161,7 +161,7 @@ impl Hint {
         #[derive(Deserialize)]
         struct Envelope {
             #[serde(rename = "siteId")]
-            site_id: SiteId,
+            site_id: String,
             payload: Option<Payload>,
         }
         #[derive(Deserialize)]
@@ -169,12 +169,8 @@ impl Hint {
             #[serde(rename = "ref")]
             reference: Option<String>,
         }
-        match serde_json::from_str::<Envelope>(text) {
-            Ok(envelope) => Hint {
-                site_id: Some(envelope.site_id),
-                reference: envelope.payload.and_then(|payload| payload.reference),
-            },
-            Err(_) => Hint::default(),
-        }
+        let Ok(envelope) = serde_json::from_str::<Envelope>(text) else { return Hint::default() };
+        let Some(site_id) = SiteId::from_base64(&envelope.site_id) else { return Hint::default() };
+        Hint { site_id: Some(site_id), reference: envelope.payload.and_then(|payload| payload.reference) }
     }
 }

@@ -4,30 +4,26 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
+use crate::wire::json::{self, Fault, Object, Reader};
 use crate::wire::{Cursor, Run, SiteId};
 
 /// How many runs are remembered; a cursor of an older one starts over.
 const MAX_RUNS: usize = 64;
 
 /// Where a run of our clock began: everything up to there is as the runs before it left it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunStart(pub Run, pub i64);
 
 /// What one log has of ours.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogState {
     /// Everything up to this version of our clock is stored there.
     pub uploaded: i64,
     /// Version ranges (both ends included) that applying this log's own messages made.
-    #[serde(default)]
     pub ranges: Vec<(i64, i64)>,
     /// The highest place of the log that we have seen.
-    #[serde(default)]
     pub stored: Option<Cursor>,
     /// The quarantine has been sent since *uploaded* was last reset.
-    #[serde(default)]
     pub kept_sent: bool,
 }
 
@@ -97,22 +93,22 @@ impl Meta {
             Some((kind, site)) => {
                 let Some(site) = SiteId::from_base64(site) else { return };
                 match kind {
-                    "received" => insert_json(&mut self.received, site, value),
-                    "log" => insert_json(&mut self.logs, site, value),
-                    "rewind" => insert_json(&mut self.rewind, site, value),
+                    "received" => insert(&mut self.received, site, value, Cursor::read),
+                    "log" => insert(&mut self.logs, site, value, LogState::read),
+                    "rewind" => insert(&mut self.rewind, site, value, Cursor::read),
                     _ => {}
                 }
             }
             None => match key {
-                "db.high" => self.high = json(value).unwrap_or_default(),
-                "runs" => self.runs = json(value).unwrap_or_default(),
-                "tables" => self.tables = json(value),
-                "account" => self.account = json(value),
-                "current-log" => self.log = json(value),
-                "schema" => self.schema = json(value).unwrap_or_default(),
-                "pushed" => self.pushed = json(value).unwrap_or_default(),
-                "first-synced" => self.first_synced = json(value).unwrap_or_default(),
-                "last-synced-at" => self.last_synced_at = json(value),
+                "db.high" => self.high = read(value, Reader::integer).unwrap_or_default(),
+                "runs" => self.runs = read(value, |reader| reader.list(RunStart::read)).unwrap_or_default(),
+                "tables" => self.tables = read(value, read_tables),
+                "account" => self.account = read(value, Reader::owned),
+                "current-log" => self.log = read(value, SiteId::read),
+                "schema" => self.schema = read(value, Reader::integer).unwrap_or_default(),
+                "pushed" => self.pushed = read(value, Reader::integer).unwrap_or_default(),
+                "first-synced" => self.first_synced = read(value, Reader::boolean).unwrap_or_default(),
+                "last-synced-at" => self.last_synced_at = read(value, Reader::integer),
                 _ => {}
             },
         }
@@ -120,28 +116,39 @@ impl Meta {
 
     fn entries(&self) -> BTreeMap<String, String> {
         let mut out = BTreeMap::new();
-        let mut put = |key: String, value: Option<String>| {
-            if let Some(value) = value {
-                out.insert(key, value);
-            }
+        let mut put = |key: String, write: &dyn Fn(&mut String)| {
+            let mut value = String::new();
+            write(&mut value);
+            out.insert(key, value);
         };
-        put("db.high".into(), text(&self.high));
-        put("runs".into(), text(&self.runs));
-        put("tables".into(), self.tables.as_ref().and_then(text));
-        put("account".into(), self.account.as_ref().and_then(text));
-        put("current-log".into(), self.log.as_ref().and_then(text));
-        put("schema".into(), text(&self.schema));
-        put("pushed".into(), text(&self.pushed));
-        put("first-synced".into(), text(&self.first_synced));
-        put("last-synced-at".into(), self.last_synced_at.as_ref().and_then(text));
+        put("db.high".into(), &|out| json::integer(out, self.high));
+        put("runs".into(), &|out| json::array(out, &self.runs, |out, start| start.write(out)));
+        if let Some(tables) = &self.tables {
+            put("tables".into(), &|out| match tables {
+                Some(tables) => json::array(out, tables, |out, table| json::text(out, table)),
+                None => out.push_str("null"),
+            });
+        }
+        if let Some(account) = &self.account {
+            put("account".into(), &|out| json::text(out, account));
+        }
+        if let Some(log) = &self.log {
+            put("current-log".into(), &|out| json::text(out, &log.to_string()));
+        }
+        put("schema".into(), &|out| json::integer(out, self.schema));
+        put("pushed".into(), &|out| json::integer(out, self.pushed));
+        put("first-synced".into(), &|out| out.push_str(if self.first_synced { "true" } else { "false" }));
+        if let Some(at) = self.last_synced_at {
+            put("last-synced-at".into(), &|out| json::integer(out, at));
+        }
         for (site, cursor) in &self.received {
-            put(format!("received/{site}"), text(cursor));
+            put(format!("received/{site}"), &|out| cursor.write(out));
         }
         for (site, log) in &self.logs {
-            put(format!("log/{site}"), text(log));
+            put(format!("log/{site}"), &|out| log.write(out));
         }
         for (site, cursor) in &self.rewind {
-            put(format!("rewind/{site}"), text(cursor));
+            put(format!("rewind/{site}"), &|out| cursor.write(out));
         }
         out
     }
@@ -218,17 +225,89 @@ impl Meta {
     }
 }
 
-fn json<'a, T: Deserialize<'a>>(value: &'a str) -> Option<T> {
-    serde_json::from_str(value).ok()
+fn read<'a, T>(value: &'a str, read: impl FnOnce(&mut Reader<'a>) -> Result<T, Fault>) -> Option<T> {
+    json::parse(value, read).ok()
 }
 
-fn text<T: Serialize>(value: &T) -> Option<String> {
-    serde_json::to_string(value).ok()
-}
-
-fn insert_json<T: for<'a> Deserialize<'a>>(map: &mut BTreeMap<SiteId, T>, site: SiteId, value: &str) {
-    if let Some(value) = json(value) {
+fn insert<'a, T>(
+    map: &mut BTreeMap<SiteId, T>,
+    site: SiteId,
+    value: &'a str,
+    form: impl FnOnce(&mut Reader<'a>) -> Result<T, Fault>,
+) {
+    if let Some(value) = read(value, form) {
         map.insert(site, value);
+    }
+}
+
+fn read_tables(reader: &mut Reader<'_>) -> Result<Option<Vec<String>>, Fault> {
+    if reader.null()? { Ok(None) } else { reader.list(Reader::owned).map(Some) }
+}
+
+fn read_range(reader: &mut Reader<'_>) -> Result<(i64, i64), Fault> {
+    let mut first = true;
+    reader.array()?;
+    reader.next(&mut first)?;
+    let from = reader.integer()?;
+    reader.next(&mut first)?;
+    let upto = reader.integer()?;
+    reader.close()?;
+    Ok((from, upto))
+}
+
+impl RunStart {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let mut first = true;
+        reader.array()?;
+        reader.next(&mut first)?;
+        let run = Run::read(reader)?;
+        reader.next(&mut first)?;
+        let at = reader.integer()?;
+        reader.close()?;
+        Ok(RunStart(run, at))
+    }
+
+    fn write(&self, out: &mut String) {
+        out.push('[');
+        json::text(out, self.0.as_str());
+        out.push(',');
+        json::integer(out, self.1);
+        out.push(']');
+    }
+}
+
+impl LogState {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let (mut log, mut uploaded) = (LogState::default(), None);
+        let mut first = true;
+        reader.object()?;
+        while let Some(name) = reader.name(&mut first)? {
+            match &*name {
+                "uploaded" => uploaded = Some(reader.integer()?),
+                "ranges" => log.ranges = reader.list(read_range)?,
+                "stored" => log.stored = if reader.null()? { None } else { Some(Cursor::read(reader)?) },
+                "kept_sent" => log.kept_sent = reader.boolean()?,
+                _ => {
+                    reader.skip()?;
+                }
+            }
+        }
+        log.uploaded = uploaded.ok_or_else(|| reader.fault("missing").within("uploaded"))?;
+        Ok(log)
+    }
+
+    fn write(&self, out: &mut String) {
+        let mut log = Object::new(out);
+        log.integer("uploaded", self.uploaded);
+        json::array(log.name("ranges"), &self.ranges, |out, (from, upto)| {
+            json::array(out, &[*from, *upto], |out, end| json::integer(out, *end));
+        });
+        match &self.stored {
+            Some(stored) => stored.write(log.name("stored")),
+            None => log.name("stored").push_str("null"),
+        }
+        log.name("kept_sent").push_str(if self.kept_sent { "true" } else { "false" });
+        log.end();
     }
 }
 

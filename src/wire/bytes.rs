@@ -6,7 +6,8 @@ use std::fmt;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::json::{Fault, Reader};
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -42,6 +43,11 @@ impl SiteId {
     pub fn from_base64(text: &str) -> Option<Self> {
         decode_base64(text).and_then(|bytes| SiteId::from_slice(&bytes))
     }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let text = reader.string()?;
+        SiteId::from_base64(&text).ok_or_else(|| reader.fault("a site id is 16 bytes in base64"))
+    }
 }
 
 impl fmt::Display for SiteId {
@@ -53,19 +59,6 @@ impl fmt::Display for SiteId {
 impl fmt::Debug for SiteId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-impl Serialize for SiteId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for SiteId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        SiteId::from_base64(&text).ok_or_else(|| serde::de::Error::custom("a site id is 16 bytes in base64"))
     }
 }
 

@@ -2,10 +2,10 @@
 //! [`BadRow`] with its text kept, so that one bad row never costs the message its other rows.
 //! Whether a good row fits the local schema is for whoever merges it.
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 use super::bytes::{SiteId, decode_base64, encode_base64};
+use super::json::{self, Fault, Object, Reader};
 use super::pk::Pk;
 use super::value::Value;
 
@@ -35,8 +35,7 @@ pub struct Change {
 }
 
 /// Why a row cannot be taken. The code is stable and travels in `rejected`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RowCode {
     /// A field is missing or of another type.
     MalformedRow,
@@ -61,6 +60,30 @@ pub enum RowCode {
 }
 
 impl RowCode {
+    const ALL: [RowCode; 10] = [
+        RowCode::MalformedRow,
+        RowCode::MalformedKey,
+        RowCode::MalformedSiteId,
+        RowCode::VersionOutOfRange,
+        RowCode::PoisonSentinel,
+        RowCode::UnknownTable,
+        RowCode::UnknownColumn,
+        RowCode::KeyMismatch,
+        RowCode::Refused,
+        RowCode::TooLarge,
+    ];
+
+    /// The code of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        RowCode::ALL.into_iter().find(|code| code.as_str() == name)
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let name = reader.string()?;
+        RowCode::from_name(&name).ok_or_else(|| reader.fault("an unknown code"))
+    }
+
     /// The code as it stands in messages, lists and pages.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -89,63 +112,40 @@ pub struct BadRow {
 /// A row of a message: good, or kept aside.
 pub type Row = Result<Change, BadRow>;
 
-#[derive(Deserialize)]
-struct ChangeJson<'a> {
-    table: String,
-    #[serde(borrow)]
-    pk: std::borrow::Cow<'a, str>,
-    cid: String,
-    #[serde(default = "null")]
-    val: Value,
-    col_version: i64,
-    db_version: i64,
-    #[serde(borrow)]
-    site_id: std::borrow::Cow<'a, str>,
-    cl: i64,
-    #[serde(default)]
-    seq: i64,
-}
-
-fn null() -> Value {
-    Value::Null
-}
-
-#[derive(Serialize)]
-struct ChangeOut<'a> {
-    table: &'a str,
-    pk: String,
-    cid: &'a str,
-    val: &'a Value,
-    col_version: i64,
-    db_version: i64,
-    site_id: SiteId,
-    cl: i64,
-    seq: i64,
-}
-
 impl Change {
     /// Reads one row of a message.
     ///
     /// # Errors
     /// The first rule that the row breaks, with the row's text.
     pub fn from_json(text: &str) -> Row {
-        Change::read(text).map_err(|code| BadRow { code, text: text.to_owned() })
+        json::parse(text, |reader| Ok(Change::read(reader)))
+            .unwrap_or(Err(RowCode::MalformedRow))
+            .map_err(|code| BadRow { code, text: text.to_owned() })
     }
 
-    fn read(text: &str) -> Result<Change, RowCode> {
-        let row: ChangeJson<'_> = serde_json::from_str(text).map_err(|_| RowCode::MalformedRow)?;
-        let pk = decode_base64(&row.pk).and_then(|bytes| Pk::parse(&bytes)).ok_or(RowCode::MalformedKey)?;
-        let site_id = SiteId::from_base64(&row.site_id).ok_or(RowCode::MalformedSiteId)?;
+    // Leaves the reader somewhere inside a row that is malformed.
+    fn read(reader: &mut Reader<'_>) -> Result<Change, RowCode> {
+        let fields = Fields::read(reader).map_err(|_| RowCode::MalformedRow)?;
+        let (Some(table), Some(pk), Some(cid), Some(site_id)) =
+            (fields.table, fields.pk, fields.cid, fields.site_id)
+        else {
+            return Err(RowCode::MalformedRow);
+        };
+        let [Some(col_version), Some(db_version), Some(cl), seq] = fields.numbers else {
+            return Err(RowCode::MalformedRow);
+        };
+        let pk = decode_base64(&pk).and_then(|bytes| Pk::parse(&bytes)).ok_or(RowCode::MalformedKey)?;
+        let site_id = SiteId::from_base64(&site_id).ok_or(RowCode::MalformedSiteId)?;
         let change = Change {
-            table: row.table,
+            table: table.into_owned(),
             pk,
-            cid: row.cid,
-            val: row.val,
-            col_version: row.col_version,
-            db_version: row.db_version,
+            cid: cid.into_owned(),
+            val: fields.val.unwrap_or(Value::Null),
+            col_version,
+            db_version,
             site_id,
-            cl: row.cl,
-            seq: row.seq,
+            cl,
+            seq: seq.unwrap_or(0),
         };
         change.check().map(|()| change)
     }
@@ -197,49 +197,85 @@ impl Change {
     /// The JSON object of the messages.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        let mut out = String::new();
+        self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) {
+        let mut row = Object::new(out);
+        row.text("table", &self.table);
+        row.text("pk", &encode_base64(self.pk.as_bytes()));
+        row.text("cid", &self.cid);
+        self.val.write(row.name("val"));
+        row.integer("col_version", self.col_version);
+        row.integer("db_version", self.db_version);
+        row.text("site_id", &encode_base64(&self.site_id.0));
+        row.integer("cl", self.cl);
+        row.integer("seq", self.seq);
+        row.end();
     }
 }
 
-impl Serialize for Change {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        ChangeOut {
-            table: &self.table,
-            pk: encode_base64(self.pk.as_bytes()),
-            cid: &self.cid,
-            val: &self.val,
-            col_version: self.col_version,
-            db_version: self.db_version,
-            site_id: self.site_id,
-            cl: self.cl,
-            seq: self.seq,
+/// The fields of a row before they are checked.
+#[derive(Default)]
+struct Fields<'a> {
+    table: Option<Cow<'a, str>>,
+    pk: Option<Cow<'a, str>>,
+    cid: Option<Cow<'a, str>>,
+    val: Option<Value>,
+    site_id: Option<Cow<'a, str>>,
+    /// `col_version`, `db_version`, `cl`, `seq`
+    numbers: [Option<i64>; 4],
+}
+
+impl<'a> Fields<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let mut fields = Fields::default();
+        let [col_version, db_version, cl, seq] = &mut fields.numbers;
+        reader.object()?;
+        let mut first = true;
+        while let Some(name) = reader.name(&mut first)? {
+            let twice = match &*name {
+                "table" => fields.table.replace(reader.string()?).is_some(),
+                "pk" => fields.pk.replace(reader.string()?).is_some(),
+                "cid" => fields.cid.replace(reader.string()?).is_some(),
+                "val" => fields.val.replace(Value::read(reader)?).is_some(),
+                "site_id" => fields.site_id.replace(reader.string()?).is_some(),
+                "col_version" => col_version.replace(reader.integer()?).is_some(),
+                "db_version" => db_version.replace(reader.integer()?).is_some(),
+                "cl" => cl.replace(reader.integer()?).is_some(),
+                "seq" => seq.replace(reader.integer()?).is_some(),
+                _ => {
+                    reader.skip()?;
+                    false
+                }
+            };
+            if twice {
+                return Err(reader.fault("a field stands twice"));
+            }
         }
-        .serialize(serializer)
+        Ok(fields)
     }
 }
 
-/// Reads `changes`: each element for itself.
-pub(super) fn rows<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Row>, D::Error> {
-    let raw = Vec::<&RawValue>::deserialize(deserializer)?;
-    Ok(raw.into_iter().map(|row| Change::from_json(row.get())).collect())
-}
-
-/// Writes `changes`: a bad row goes out as it came in.
-pub(super) fn write_rows<S: serde::Serializer>(rows: &[Row], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(rows.iter().map(RowOut))
-}
-
-struct RowOut<'a>(&'a Row);
-
-impl Serialize for RowOut<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Ok(change) => change.serialize(serializer),
-            Err(bad) => match serde_json::from_str::<&RawValue>(&bad.text) {
-                Ok(raw) => raw.serialize(serializer),
-                Err(_) => serializer.serialize_unit(),
-            },
+/// Reads an element of `changes`. Fails only when it is no JSON.
+pub(super) fn read_row(reader: &mut Reader<'_>) -> Result<Row, Fault> {
+    let mut ahead = reader.clone();
+    match Change::read(&mut ahead) {
+        Ok(change) => {
+            *reader = ahead;
+            Ok(Ok(change))
         }
+        Err(code) => Ok(Err(BadRow { code, text: reader.skip()?.to_owned() })),
+    }
+}
+
+/// Writes an element of `changes`: a bad row goes out as it came in.
+pub(super) fn write_row(out: &mut String, row: &Row) {
+    match row {
+        Ok(change) => change.write(out),
+        Err(bad) => out.push_str(json::parse(&bad.text, Reader::skip).unwrap_or("null")),
     }
 }
 

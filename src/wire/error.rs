@@ -1,6 +1,8 @@
 //! Why a message cannot be read. Decides the stable code; never carries a value of the user's data.
 //! Made by the decoders of `wire`, shown by `web` and by the relay.
 
+use super::json::Fault;
+
 /// A frame or a field that breaks the protocol. Nothing of it was applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
@@ -23,8 +25,8 @@ impl WireError {
     }
 }
 
-impl From<serde_json::Error> for WireError {
-    fn from(error: serde_json::Error) -> Self {
-        WireError::Malformed(error.to_string())
+impl From<Fault> for WireError {
+    fn from(fault: Fault) -> Self {
+        WireError::Malformed(fault.text())
     }
 }

@@ -1,14 +1,11 @@
 //! The envelope of the relay protocol: `{type, version, siteId, timestamp, payload}`. Decides what is a message,
 //! what is one of a type that we do not know (skipped, never fatal), and what is malformed.
 
-use std::borrow::Cow;
-
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-
-use super::bytes::SiteId;
+use super::bytes::{SiteId, encode_base64};
 use super::error::WireError;
+use super::json::{Fault, Object, Reader};
 use super::message::Body;
+use super::payload::Kind;
 
 /// The only `version` there is.
 pub const PROTOCOL_VERSION: i64 = 1;
@@ -31,29 +28,62 @@ pub enum Decoded {
     UnknownType(String),
 }
 
-#[derive(Deserialize)]
-struct EnvelopeIn<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    version: Option<&'a RawValue>,
-    #[serde(rename = "siteId", borrow, default)]
-    site_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    timestamp: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    payload: Option<&'a RawValue>,
+/// The fields of a frame, each at the place where its value begins: what they mean depends on the type.
+#[derive(Default)]
+struct Envelope<'a> {
+    kind: Option<String>,
+    version: Option<Reader<'a>>,
+    site_id: Option<Reader<'a>>,
+    timestamp: Option<Reader<'a>>,
+    payload: Option<Reader<'a>>,
+    /// The payload itself, where type and version came before it, as everybody writes it.
+    body: Option<Body>,
 }
 
-#[derive(Serialize)]
-struct EnvelopeOut<'a, P> {
-    #[serde(rename = "type")]
-    kind: &'a str,
-    version: i64,
-    #[serde(rename = "siteId")]
-    site_id: SiteId,
-    timestamp: i64,
-    payload: &'a P,
+impl<'a> Envelope<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let mut envelope = Envelope::default();
+        reader.object()?;
+        let mut first = true;
+        while let Some(name) = reader.name(&mut first)? {
+            let place = match &*name {
+                "type" => {
+                    let kind = reader.owned().map_err(|fault| fault.within("type"))?;
+                    if envelope.kind.replace(kind).is_some() {
+                        return Err(reader.fault("stands twice").within("type"));
+                    }
+                    continue;
+                }
+                "version" => &mut envelope.version,
+                "siteId" => &mut envelope.site_id,
+                "timestamp" => &mut envelope.timestamp,
+                "payload" => &mut envelope.payload,
+                _ => {
+                    reader.skip()?;
+                    continue;
+                }
+            };
+            if place.is_some() {
+                return Err(reader.fault("a field stands twice"));
+            }
+            *place = Some(reader.clone());
+            match envelope.known_kind().filter(|_| name == "payload") {
+                Some(kind) => {
+                    envelope.body = Some(kind.read(reader).map_err(|fault| fault.within("payload"))?)
+                }
+                None => {
+                    reader.skip()?;
+                }
+            }
+        }
+        Ok(envelope)
+    }
+
+    /// The type, once it and our version have been read.
+    fn known_kind(&self) -> Option<Kind> {
+        let version = self.version.clone()?.integer().ok()?;
+        Kind::from_name(self.kind.as_deref()?).filter(|_| version == PROTOCOL_VERSION)
+    }
 }
 
 impl Message {
@@ -63,24 +93,24 @@ impl Message {
     /// When the frame is not JSON, not an envelope, of another version, or its payload has another shape than
     /// its type asks for. A single bad row is no error: it stands in `changes` as a [`super::BadRow`].
     pub fn decode(text: &str) -> Result<Decoded, WireError> {
-        let envelope: EnvelopeIn<'_> = serde_json::from_str(text)?;
-        let kind = envelope.kind.as_ref();
-        if !matches!(kind, "sync_request" | "sync_response" | "sync_push" | "sync_ack" | "sync_error") {
-            return Ok(Decoded::UnknownType(kind.to_owned()));
-        }
-        let version: i64 = field(envelope.version, "version")?;
+        let mut reader = Reader::new(text);
+        let envelope = Envelope::read(&mut reader)?;
+        reader.end()?;
+        let Some(name) = envelope.kind else {
+            return Err(reader.fault("missing").within("type").into());
+        };
+        let Some(kind) = Kind::from_name(&name) else {
+            return Ok(Decoded::UnknownType(name));
+        };
+        let version = field(envelope.version, &reader, "version", Reader::integer)?;
         if version != PROTOCOL_VERSION {
             return Err(WireError::Version(version));
         }
-        let site_id = field(envelope.site_id, "siteId")?;
-        let timestamp = field(envelope.timestamp, "timestamp")?;
-        let payload = envelope.payload;
-        let body = match kind {
-            "sync_request" => Body::Request(field(payload, "payload")?),
-            "sync_response" => Body::Response(field(payload, "payload")?),
-            "sync_push" => Body::Push(field(payload, "payload")?),
-            "sync_ack" => Body::Ack(field(payload, "payload")?),
-            _ => Body::Error(field(payload, "payload")?),
+        let site_id = field(envelope.site_id, &reader, "siteId", SiteId::read)?;
+        let timestamp = field(envelope.timestamp, &reader, "timestamp", Reader::integer)?;
+        let body = match envelope.body {
+            Some(body) => body,
+            None => field(envelope.payload, &reader, "payload", |reader| kind.read(reader))?,
         };
         Ok(Decoded::Message(Message { site_id, timestamp, body }))
     }
@@ -88,29 +118,27 @@ impl Message {
     /// Writes the frame.
     #[must_use]
     pub fn encode(&self) -> String {
-        match &self.body {
-            Body::Request(payload) => self.envelope("sync_request", payload),
-            Body::Response(payload) => self.envelope("sync_response", payload),
-            Body::Push(payload) => self.envelope("sync_push", payload),
-            Body::Ack(payload) => self.envelope("sync_ack", payload),
-            Body::Error(payload) => self.envelope("sync_error", payload),
-        }
-    }
-
-    fn envelope<P: Serialize>(&self, kind: &str, payload: &P) -> String {
-        let envelope = EnvelopeOut {
-            kind,
-            version: PROTOCOL_VERSION,
-            site_id: self.site_id,
-            timestamp: self.timestamp,
-            payload,
-        };
-        // Serialising into a string fails only for maps whose keys are not strings; there are none.
-        serde_json::to_string(&envelope).unwrap_or_default()
+        let mut out = String::new();
+        let mut envelope = Object::new(&mut out);
+        envelope.text("type", self.body.kind());
+        envelope.integer("version", PROTOCOL_VERSION);
+        envelope.text("siteId", &encode_base64(&self.site_id.0));
+        envelope.integer("timestamp", self.timestamp);
+        self.body.write(envelope.name("payload"));
+        envelope.end();
+        out
     }
 }
 
-fn field<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>, name: &str) -> Result<T, WireError> {
-    let raw = raw.ok_or_else(|| WireError::Malformed(format!("`{name}` is missing")))?;
-    serde_json::from_str(raw.get()).map_err(|error| WireError::Malformed(format!("`{name}`: {error}")))
+fn field<'a, T>(
+    place: Option<Reader<'a>>,
+    end: &Reader<'a>,
+    name: &'static str,
+    read: impl Fn(&mut Reader<'a>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    match place {
+        Some(mut reader) => read(&mut reader),
+        None => Err(end.fault("missing")),
+    }
+    .map_err(|fault| fault.within(name))
 }

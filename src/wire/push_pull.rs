@@ -4,10 +4,8 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use super::error::WireError;
+use super::json::{self, Reader};
 
 /// What a peer answers with when it does not know which request it answers.
 pub const UNKNOWN_REQUEST: &str = "unknown";
@@ -57,28 +55,36 @@ pub enum ServerFrame<P> {
     Unknown(String),
 }
 
-#[derive(Deserialize)]
-struct EnvelopeIn<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(rename = "requestId", borrow, default)]
-    request_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    payload: Option<&'a RawValue>,
-}
-
 impl<'a> Envelope<&'a str> {
     /// Reads one text frame; the payload stays text.
     ///
     /// # Errors
     /// When it is not a JSON object with a `type`.
     pub fn decode(text: &'a str) -> Result<Self, WireError> {
-        let envelope: EnvelopeIn<'a> = serde_json::from_str(text)?;
+        let mut reader = Reader::new(text);
+        let (mut kind, mut request_id, mut payload) = (None, None, None);
+        reader.object()?;
+        let mut first = true;
+        while let Some(name) = reader.name(&mut first)? {
+            let twice = match &*name {
+                "type" => kind.replace(reader.owned().map_err(|fault| fault.within("type"))?).is_some(),
+                "requestId" => request_id.replace(reader.skip()?).is_some(),
+                "payload" => payload.replace(reader.skip()?).is_some(),
+                _ => {
+                    reader.skip()?;
+                    false
+                }
+            };
+            if twice {
+                return Err(reader.fault("a field stands twice").into());
+            }
+        }
+        reader.end()?;
         Ok(Envelope {
-            kind: envelope.kind.into_owned(),
+            kind: kind.ok_or_else(|| reader.fault("missing").within("type"))?,
             // Of another type than text it names no request.
-            request_id: envelope.request_id.and_then(|raw| serde_json::from_str(raw.get()).ok()),
-            payload: envelope.payload.map(RawValue::get),
+            request_id: request_id.and_then(|raw| json::parse(raw, Reader::string).ok()).map(Cow::into_owned),
+            payload: payload.filter(|raw| *raw != "null"),
         })
     }
 }
@@ -138,10 +144,11 @@ fn no_payload() -> WireError {
 /// The text before and after the JSON of a payload, so that the payload itself need not be copied.
 #[must_use]
 pub fn around(kind: &str, request_id: Option<&str>) -> (String, &'static str) {
-    let mut before = format!("{{\"type\":{}", quoted(kind));
+    let mut before = String::from("{\"type\":");
+    json::text(&mut before, kind);
     if let Some(id) = request_id {
         before.push_str(",\"requestId\":");
-        before.push_str(&quoted(id));
+        json::text(&mut before, id);
     }
     before.push_str(",\"payload\":");
     (before, "}")
@@ -154,9 +161,4 @@ pub fn encode(kind: &str, request_id: Option<&str>, payload: &str) -> String {
     text.push_str(payload);
     text.push_str(after);
     text
-}
-
-fn quoted(text: &str) -> String {
-    // Text always has a JSON form.
-    serde_json::to_string(text).unwrap_or_default()
 }

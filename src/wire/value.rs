@@ -2,11 +2,9 @@
 //! the way through JSON: 64-bit integers, integral and infinite reals, blobs, text that is not UTF-8.
 //! Used by `change` for `val`, and by whoever stores rows as JSON.
 
-use serde::de::{self, MapAccess, Visitor};
-use serde::ser::SerializeMap as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use super::bytes::{decode_base64, encode_base64};
+use super::error::WireError;
+use super::json::{self, Fault, Number, Reader};
 
 /// The largest integer that every JSON reader keeps exactly (2^53 - 1).
 const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
@@ -79,94 +77,85 @@ impl PartialEq for Value {
 
 impl Eq for Value {}
 
-fn tagged<S: Serializer>(serializer: S, tag: &str, text: &str) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(1))?;
-    map.serialize_entry(tag, text)?;
-    map.end()
-}
+impl Value {
+    /// Reads the JSON form.
+    ///
+    /// # Errors
+    /// When the text is not the JSON of a value.
+    pub fn from_json(text: &str) -> Result<Self, WireError> {
+        Ok(json::parse(text, Value::read)?)
+    }
 
-impl Serialize for Value {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    /// The JSON form.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out);
+        out
+    }
+
+    pub(super) fn write(&self, out: &mut String) {
         match self {
-            Value::Null => serializer.serialize_unit(),
+            Value::Null => out.push_str("null"),
             Value::Integer(n) if n.unsigned_abs() <= MAX_SAFE_INTEGER.unsigned_abs() => {
-                serializer.serialize_i64(*n)
+                json::integer(out, *n)
             }
-            Value::Integer(n) => tagged(serializer, "$int", &n.to_string()),
-            Value::Real(x) if x.is_finite() => serializer.serialize_f64(*x),
-            Value::Real(x) => tagged(serializer, "$real", if *x > 0.0 { "Infinity" } else { "-Infinity" }),
-            Value::Text(text) => serializer.serialize_str(text),
-            Value::RawText(bytes) => tagged(serializer, "$text", &encode_base64(bytes)),
-            Value::Blob(bytes) => tagged(serializer, "$blob", &encode_base64(bytes)),
+            Value::Integer(n) => {
+                out.push_str("{\"$int\":\"");
+                json::integer(out, *n);
+                out.push_str("\"}");
+            }
+            Value::Real(x) if x.is_finite() => json::number::write(out, *x),
+            Value::Real(x) => tagged(out, "$real", if *x > 0.0 { "Infinity" } else { "-Infinity" }),
+            Value::Text(text) => json::text(out, text),
+            Value::RawText(bytes) => tagged(out, "$text", &encode_base64(bytes)),
+            Value::Blob(bytes) => tagged(out, "$blob", &encode_base64(bytes)),
         }
     }
-}
 
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor)
-    }
-}
-
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("null, a number, a string, or one of {$int}, {$real}, {$text}, {$blob}")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    #[allow(clippy::cast_precision_loss)] // as said
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        Ok(match reader.peek() {
+            Some(b'n') => reader.null().map(|_| Value::Null)?,
+            Some(b'"') => Value::Text(reader.owned()?),
+            Some(b'{') => Value::read_tagged(reader)?,
+            // SQLite has no booleans; a sender that passes JavaScript values through means 0 and 1.
+            Some(b't' | b'f') => Value::Integer(reader.boolean()?.into()),
+            _ => match reader.number()? {
+                // Beyond i64 SQLite itself reads an integer literal as REAL.
+                Number::Unsigned(n) => i64::try_from(n).map_or(Value::Real(n as f64), Value::Integer),
+                Number::Negative(n) => Value::Integer(n),
+                Number::Real(x) => Value::real(x),
+            },
+        })
     }
 
-    /// SQLite has no booleans; a sender that passes JavaScript values through means 0 and 1.
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Integer(i64::from(value)))
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Integer(value))
-    }
-
-    /// Beyond i64 SQLite itself reads an integer literal as REAL.
-    #[allow(clippy::cast_precision_loss)]
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
-        Ok(i64::try_from(value).map_or(Value::Real(value as f64), Value::Integer))
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::real(value))
-    }
-
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::Text(value.to_owned()))
-    }
-
-    fn visit_string<E: de::Error>(self, value: String) -> Result<Value, E> {
-        Ok(Value::Text(value))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let bad = |what: &str| de::Error::custom(what.to_owned());
-        let Some((tag, text)) = map.next_entry::<String, String>()? else {
-            return Err(bad("an empty object is no value"));
+    fn read_tagged(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        reader.object()?;
+        let mut first = true;
+        let Some(tag) = reader.name(&mut first)? else {
+            return Err(reader.fault("an empty object is no value"));
         };
-        let value = match tag.as_str() {
-            "$int" => text.parse().map(Value::Integer).map_err(|_| bad("$int is not a 64-bit integer"))?,
-            "$real" => parse_real(&text).ok_or_else(|| bad("$real is not a number"))?,
-            "$blob" => decode_base64(&text).map(Value::Blob).ok_or_else(|| bad("$blob is not base64"))?,
-            "$text" => {
-                decode_base64(&text).map(Value::text_from_bytes).ok_or_else(|| bad("$text is not base64"))?
-            }
-            _ => return Err(bad("an object with this key is no value")),
+        let text = reader.string()?;
+        let value = match &*tag {
+            "$int" => text.parse().map(Value::Integer).ok(),
+            "$real" => parse_real(&text),
+            "$blob" => decode_base64(&text).map(Value::Blob),
+            "$text" => decode_base64(&text).map(Value::text_from_bytes),
+            _ => None,
         };
-        if map.next_key::<de::IgnoredAny>()?.is_some() {
-            return Err(bad("a value object has one key"));
+        let value = value.ok_or_else(|| reader.fault("an object that is no value"))?;
+        if reader.name(&mut first)?.is_some() {
+            return Err(reader.fault("a value object has one key"));
         }
         Ok(value)
     }
+}
+
+fn tagged(out: &mut String, tag: &str, text: &str) {
+    let mut object = json::Object::new(out);
+    object.text(tag, text);
+    object.end();
 }
 
 /// A decimal number or one of JavaScript's names for what JSON lacks; NaN is NULL.
@@ -176,7 +165,7 @@ fn parse_real(text: &str) -> Option<Value> {
         "-Infinity" => Some(Value::Real(f64::NEG_INFINITY)),
         "NaN" => Some(Value::Null),
         _ if text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b)) => {
-            text.parse().ok().map(Value::real)
+            json::number::parse(text).map(Value::real)
         }
         _ => None,
     }
@@ -187,11 +176,11 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<Value, String> {
-        serde_json::from_str(json).map_err(|e| e.to_string())
+        Value::from_json(json).map_err(|e| e.to_string())
     }
 
     fn write(value: &Value) -> String {
-        serde_json::to_string(value).unwrap()
+        value.to_json()
     }
 
     #[test]

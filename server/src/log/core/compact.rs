@@ -32,7 +32,7 @@ pub struct Plan {
 /// The plainest name of a value: its JSON text, which keeps storage classes and bits apart.
 #[must_use]
 pub fn exact(value: &Value) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+    value.to_json()
 }
 
 /// Plans the arrival of `incoming` at a log that holds `existing`: all entries of every row that is touched.

@@ -62,7 +62,7 @@ fn change((place, table, pk, cid, col_version, cl, seq, site_id, val): EntryRow)
         table,
         pk: Pk::parse(&pk).ok_or(Error::CorruptLog("pk"))?,
         cid,
-        val: serde_json::from_str(&val).map_err(|_| Error::CorruptLog("val"))?,
+        val: Value::from_json(&val).map_err(|_| Error::CorruptLog("val"))?,
         col_version,
         db_version: place,
         site_id: SiteId::from_slice(&site_id).ok_or(Error::CorruptLog("site_id"))?,
@@ -204,7 +204,7 @@ fn known_name(stored: String) -> Result<String, Error> {
     if stored.starts_with(DIGEST) {
         return Ok(stored);
     }
-    serde_json::from_str(&stored).map(|value| exact(&value)).map_err(|_| Error::CorruptLog("val"))
+    Value::from_json(&stored).map(|value| exact(&value)).map_err(|_| Error::CorruptLog("val"))
 }
 
 /// Long values are strings and blobs, which have one spelling.
