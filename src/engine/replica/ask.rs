@@ -157,9 +157,12 @@ impl Replica {
             conn.asks.wait_for(site, later);
         }
         let gone = conn.asks.take_hopeless(self.now.at);
-        if let Mode::Storing(upload) = &conn.mode
-            && gone.iter().any(|target| target.is_none_or(|site| site == upload.log))
-        {
+        let silent = match &conn.mode {
+            Mode::Storing(upload) => gone.iter().any(|target| target.is_none_or(|site| site == upload.log)),
+            Mode::Probing(_) => self.view.log.is_some() && gone.contains(&None),
+            Mode::Plain(_) => false,
+        };
+        if silent {
             // A device may have left; the relay is the other end of this very connection.
             self.drop_connection(Problem::passing("request-timeout", "the relay does not answer"));
             return;

@@ -10,15 +10,16 @@ use super::plain::Plain;
 use super::upload::Upload;
 use crate::wire::{Run, SiteId};
 
-/// A relay that stores answers within this; without an answer it is taken for a plain one (until it answers).
-const PROBE: Duration = Duration::from_millis(1500);
+/// A relay that stores answers within this; without an answer one that never stored anything of ours is taken for a
+/// plain one (until it answers). One that did is silent, and nothing is in step until it speaks.
+const PROBE: Duration = Duration::from_secs(10);
 /// Copies of one database that alternate are served this seldom.
 const CLONE_PAUSE: Duration = Duration::from_secs(300);
 
 /// What kind of relay this is.
 #[derive(Debug)]
 pub(super) enum Mode {
-    /// Nothing is pushed until it is clear; a plain relay at the latest at this time.
+    /// Nothing is pushed until it is clear. Where no log is known, a plain relay at the latest at this time.
     Probing(Duration),
     Plain(Plain),
     Storing(Upload),
@@ -140,10 +141,10 @@ impl Conn {
     }
 
     /// The next moment at which something of this connection is due.
-    pub(super) fn deadline(&self) -> Option<Duration> {
+    pub(super) fn deadline(&self, knows_a_log: bool) -> Option<Duration> {
         let asks = self.asks.deadline();
         let mode = match &self.mode {
-            Mode::Probing(until) => self.stated.map(|_| *until),
+            Mode::Probing(until) => self.stated.filter(|_| !knows_a_log).map(|_| *until),
             Mode::Plain(plain) => plain.deadline(),
             Mode::Storing(upload) => upload.paused_until,
         };

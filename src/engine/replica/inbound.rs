@@ -459,6 +459,7 @@ impl Replica {
         if let Some(conn) = &mut self.conn
             && let Mode::Probing(until) = conn.mode
             && until <= now
+            && self.view.log.is_none()
         {
             conn.heard_a_peer(now);
         }

@@ -156,7 +156,8 @@ impl Replica {
             return self.jobs_not_before.filter(|_| matches!(self.phase, Phase::Starting(_)));
         };
         let read_at = if self.wants_to_read() { self.may_read_at() } else { None };
-        let conn = self.conn.as_ref().and_then(|conn| conn.deadline());
+        let knows_a_log = self.view.log.is_some();
+        let conn = self.conn.as_ref().and_then(|conn| conn.deadline(knows_a_log));
         let jobs = self.jobs_not_before.filter(|_| !self.tasks.is_empty());
         [self.poll_at, read_at, conn, jobs]
             .into_iter()
