@@ -266,7 +266,17 @@ impl Driver {
     fn drop_connection(self: &Rc<Self>, conn: ConnId, why: Problem) {
         if self.conn.get() == Some(conn) {
             self.listeners.log("warn", &why.message.into());
+            self.give_up_connection();
+        }
+    }
+
+    /// With the transport's own backoff where it has one: a peer that makes us do this is not to be hammered.
+    fn give_up_connection(&self) {
+        let transport = &self.options.transport;
+        if !super::interop::has_method(transport, "drop") {
             self.reconnect();
+        } else if let Err(thrown) = transport.drop_connection() {
+            self.transport_threw("drop", &thrown);
         }
     }
 

@@ -28,6 +28,9 @@ extern "C" {
     pub(super) fn on_message(this: &MessageTransport, listener: &Function) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = onStateChange)]
     pub(super) fn on_state_change(this: &MessageTransport, listener: &Function) -> Result<JsValue, JsValue>;
+    /// Ends this connection and tries again with backoff. Optional: look before calling.
+    #[wasm_bindgen(method, catch, js_name = drop)]
+    pub(super) fn drop_connection(this: &MessageTransport) -> Result<JsValue, JsValue>;
     /// Optional: look before calling.
     #[wasm_bindgen(method, catch)]
     pub(super) fn healthy(this: &MessageTransport) -> Result<JsValue, JsValue>;
