@@ -61,13 +61,19 @@ pub(crate) fn migrate(db: &mut Database, rng: &mut Rng) {
         let def = table(LATE_TABLE);
         let rows: Vec<_> = (0..rng.below(3)).map(|_| (key(&def, rng, 4), values(&def, db, rng))).collect();
         let distinct: std::collections::BTreeMap<_, _> = rows.into_iter().collect();
-        let rows: Vec<_> = distinct.into_iter().map(|(pk, set)| {
-            let set = def.columns.keys().map(|cid| {
-                let value = set.iter().find(|(name, _)| name == cid).map_or(Value::Null, |(_, value)| value.clone());
-                (cid.clone(), value)
-            });
-            (pk, set.collect())
-        }).collect();
+        let rows: Vec<_> = distinct
+            .into_iter()
+            .map(|(pk, set)| {
+                let set = def.columns.keys().map(|cid| {
+                    let value = set
+                        .iter()
+                        .find(|(name, _)| name == cid)
+                        .map_or(Value::Null, |(_, value)| value.clone());
+                    (cid.clone(), value)
+                });
+                (pk, set.collect())
+            })
+            .collect();
         db.create_table(&def, &rows);
     }
     let (table, cid, affinity) = LATE_COLUMN;

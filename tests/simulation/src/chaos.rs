@@ -56,7 +56,8 @@ impl World {
         }
         let huge = self.rng.chance(self.plan.huge);
         let ops = if huge {
-            let count = self.rng.range(5, 25);
+            let most = (self.plan.budget as u64 / 2).clamp(3, 25);
+            let count = self.rng.range(2, most);
             app::flood(&mut self.rng, count)
         } else {
             (0..self.rng.range(1, 3))

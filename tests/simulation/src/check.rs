@@ -96,7 +96,11 @@ impl World {
         }
         lines.truncate(40);
         if let Relay::Storing(relay) = &self.relay {
-            lines.push(format!("  the log's head is {} with {} entries", relay.head(), relay.entries().len()));
+            lines.push(format!(
+                "  the log's head is {} with {} entries",
+                relay.head(),
+                relay.entries().len()
+            ));
         }
         for (n, device) in self.devices.iter().enumerate() {
             if let Client::Ours(replica) = &device.client {

@@ -2,15 +2,18 @@
 //! replayed exactly by its seed. Checks that replicas converge; never used by what ships.
 //!
 //! - [`model`]: one cr-sqlite database in memory; [`store`]: the engine's port to it
-//! - [`world`]: time, events, clients and the network; `chaos`: what goes wrong; `check`: what must hold afterwards
+//! - [`world`]: time and events; `clients`, `network`: what moves in them; `chaos`: what goes wrong; `check`: what must
+//!   hold afterwards
 //! - `relay`, `peer`, `app`, `device`: who takes part; [`plan`]: what a seed makes of them
 //! - [`run`]: seeds on all cores
 
 mod app;
 mod chaos;
 mod check;
+mod clients;
 mod device;
 pub mod model;
+mod network;
 mod peer;
 pub mod plan;
 mod relay;

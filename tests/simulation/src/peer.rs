@@ -51,7 +51,10 @@ impl SeedPeer {
                 let rows = disk.db().changes(|_, _, _, version, _, _| version > since);
                 let current_version = disk.db().max_version();
                 let changes = plain(rows);
-                Some(say(site, Body::Response(SyncResponse { changes, current_version, ..SyncResponse::default() })))
+                Some(say(
+                    site,
+                    Body::Response(SyncResponse { changes, current_version, ..SyncResponse::default() }),
+                ))
             }
             Body::Response(answer) => {
                 merge(disk, answer.changes);

@@ -77,11 +77,12 @@ impl Plan {
     pub fn of(seed: u64, rng: &mut Rng) -> Self {
         let kind = KINDS[usize::try_from(seed % KINDS.len() as u64).unwrap()];
         let everything = matches!(kind, Kind::PlainEverything | Kind::StoringEverything);
-        let seed_peers = matches!(kind, Kind::PlainSeedPeers | Kind::StoringSeedPeers)
-            || (everything && rng.chance(25));
+        let seed_peers =
+            matches!(kind, Kind::PlainSeedPeers | Kind::StoringSeedPeers) || (everything && rng.chance(25));
         let lossy = kind == Kind::PlainLossy || (kind == Kind::PlainEverything && rng.chance(60));
         let crashes = matches!(kind, Kind::PlainCrash | Kind::StoringCrash) || everything;
-        let schema = matches!(kind, Kind::PlainSchema | Kind::StoringSchema) || (everything && rng.chance(50));
+        let schema =
+            matches!(kind, Kind::PlainSchema | Kind::StoringSchema) || (everything && rng.chance(50));
         let chaos = rng.range(20, 240) * 1000;
         Plan {
             kind,

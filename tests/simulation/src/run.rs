@@ -53,7 +53,11 @@ fn live(seed: u64, trace: bool) -> (Result<(), String>, Vec<String>) {
 }
 
 fn shorten(line: &str) -> String {
-    if line.len() <= 260 { line.to_owned() } else { format!("{}…", line.chars().take(260).collect::<String>()) }
+    if line.len() <= 260 {
+        line.to_owned()
+    } else {
+        format!("{}…", line.chars().take(260).collect::<String>())
+    }
 }
 
 /// Runs `first..first + count` on all cores; the reports of the worlds that went wrong, in order of their seeds.

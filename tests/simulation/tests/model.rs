@@ -7,7 +7,10 @@ use simulator::model::{Database, Op, TableDef};
 
 fn database(n: u8) -> Database {
     let mut db = Database::new(SiteId([n; 16]));
-    db.create_table(&TableDef::new("t", &[Affinity::Integer], &[("x", Affinity::Blob), ("y", Affinity::Integer)]), &[]);
+    db.create_table(
+        &TableDef::new("t", &[Affinity::Integer], &[("x", Affinity::Blob), ("y", Affinity::Integer)]),
+        &[],
+    );
     db.create_table(&TableDef::new("k", &[Affinity::Integer], &[]), &[]);
     db.commit();
     db
@@ -106,7 +109,10 @@ fn lower_lives_lose_deletes_win_and_what_is_known_changes_nothing() {
     assert_eq!(db.merge(&row("x", Value::Integer(9), 7, 1)), Ok(false));
     db.commit();
     assert_eq!(short(&db), [(1, SENTINEL.to_owned(), 2, 2, 2)]);
-    assert_eq!(db.merge(&Change { table: "z".into(), ..row("x", Value::Null, 1, 1) }), Err(RowCode::UnknownTable));
+    assert_eq!(
+        db.merge(&Change { table: "z".into(), ..row("x", Value::Null, 1, 1) }),
+        Err(RowCode::UnknownTable)
+    );
     assert_eq!(db.merge(&row("z", Value::Null, 1, 3)), Err(RowCode::UnknownColumn));
 }
 

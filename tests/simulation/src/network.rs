@@ -1,0 +1,176 @@
+//! The network of a world: connections, and frames on their way to the relay and back. Decides what is delayed, lost,
+//! doubled or overtaken; both sides of a connection learn in their own time that it is gone.
+
+use crsqlite_sync::engine::replica::{ConnId, Input, LinkState};
+
+use crate::device::Client;
+use crate::relay::Outgoing;
+use crate::world::{Conn, Event, Relay, World};
+
+impl World {
+    /// Connects before long, if the device is up and has a network.
+    pub(crate) fn dial(&mut self, n: usize) {
+        let device = &self.devices[n];
+        if device.is_up() && device.online && device.conn.is_none() {
+            let epoch = device.epoch;
+            let delay = self.rng.range(1, 1_500);
+            self.at(delay, Event::Connect { device: n, epoch });
+        }
+    }
+
+    pub(crate) fn connect(&mut self, n: usize, epoch: u64) -> Result<(), String> {
+        let device = &self.devices[n];
+        if device.epoch != epoch || !device.online || device.conn.is_some() || !device.is_up() {
+            return Ok(());
+        }
+        self.next_id += 1;
+        let conn = self.next_id;
+        self.devices[n].conn = Some(conn);
+        let (last_up, last_down) = (self.now, self.now);
+        self.conns.insert(conn, Conn { device: n, device_side: true, relay_side: true, last_up, last_down });
+        self.note(|| format!("d{n} connects ({conn})"));
+        if let Client::Seed(_) = self.devices[n].client {
+            return self.happen(Event::SeedPeerAsks { device: n, epoch });
+        }
+        self.feed(n, Input::Opened { conn })
+    }
+
+    /// The device's side of its connection is gone; the relay notices now or later.
+    pub(crate) fn disconnect(&mut self, n: usize) {
+        let Some(conn) = self.devices[n].conn.take() else { return };
+        self.note(|| format!("d{n} is disconnected ({conn})"));
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.device_side = false;
+        }
+        let late = if self.rng.chance(30) { self.rng.below(10_000) } else { 0 };
+        self.at(late, Event::Forget(conn));
+    }
+
+    /// The connection of a live client breaks: the client hears of it and dials again.
+    pub(crate) fn break_link(&mut self, n: usize) -> Result<(), String> {
+        let Some(conn) = self.devices[n].conn else { return Ok(()) };
+        self.disconnect(n);
+        if let Client::Seed(_) = self.devices[n].client {
+            self.devices[n].epoch += 1;
+        }
+        self.feed(n, Input::Closed { conn, close_code: Some(1006) })?;
+        self.feed(n, Input::Link(LinkState::Connecting { retry_at: None }))?;
+        self.dial(n);
+        Ok(())
+    }
+
+    pub(crate) fn send(&mut self, n: usize, text: String) {
+        let Some(id) = self.devices[n].conn else { return };
+        self.devices[n].sent += 1;
+        self.note(|| format!("d{n} -> {text}"));
+        for _ in 0..self.copies() {
+            let latency = self.latency();
+            let ordered = !self.reorders();
+            let Some(conn) = self.conns.get_mut(&id) else { return };
+            let mut at = self.now + latency;
+            if ordered {
+                at = at.max(conn.last_up);
+                conn.last_up = at;
+            }
+            self.at(at - self.now, Event::Up { conn: id, text: text.clone() });
+        }
+    }
+
+    pub(crate) fn send_down(&mut self, id: ConnId, text: &str) {
+        for _ in 0..self.copies() {
+            let latency = self.latency();
+            let ordered = !self.reorders();
+            let Some(conn) = self.conns.get_mut(&id) else { return };
+            let mut at = self.now + latency;
+            if ordered {
+                at = at.max(conn.last_down);
+                conn.last_down = at;
+            }
+            self.at(at - self.now, Event::Down { conn: id, text: text.to_owned() });
+        }
+    }
+
+    pub(crate) fn latency(&mut self) -> u64 {
+        self.rng.range(1, self.plan.latency)
+    }
+
+    pub(crate) fn reorders(&self) -> bool {
+        self.chaos && self.plan.reorder
+    }
+
+    /// How many copies of a frame arrive.
+    pub(crate) fn copies(&mut self) -> u64 {
+        if !self.chaos {
+            1
+        } else if self.rng.chance(self.plan.loss) {
+            0
+        } else if self.rng.chance(self.plan.duplicates) {
+            2
+        } else {
+            1
+        }
+    }
+
+    /// A frame has reached the relay.
+    pub(crate) fn at_relay(&mut self, id: ConnId, text: &str) {
+        if self.conns.get(&id).is_none_or(|conn| !conn.relay_side) {
+            return;
+        }
+        let outgoing = match &mut self.relay {
+            Relay::Plain => vec![Outgoing::Others(text.to_owned())],
+            Relay::Storing(relay) => relay.handle(id, text),
+        };
+        for message in outgoing {
+            match message {
+                Outgoing::Reply(text) => self.send_down(id, &text),
+                Outgoing::Others(text) => self.tell_others(Some(id), &text),
+            }
+        }
+    }
+
+    pub(crate) fn tell_others(&mut self, except: Option<ConnId>, text: &str) {
+        let others: Vec<ConnId> = self
+            .conns
+            .iter()
+            .filter(|(id, conn)| Some(**id) != except && conn.relay_side)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in others {
+            self.send_down(id, text);
+        }
+    }
+
+    pub(crate) fn at_device(&mut self, id: ConnId, text: String) -> Result<(), String> {
+        let Some(conn) = self.conns.get(&id).filter(|conn| conn.device_side) else { return Ok(()) };
+        let n = conn.device;
+        self.note(|| format!("d{n} <- {text}"));
+        let device = &mut self.devices[n];
+        if let Client::Seed(peer) = &mut device.client {
+            if device.disk.app_is_in_transaction() {
+                device.disk.app_end(true);
+            }
+            let answer = peer.received(&mut device.disk, &text);
+            let repeat = peer.has_to_repeat(&device.disk);
+            let epoch = device.epoch;
+            if repeat {
+                self.at(5_000, Event::LocalChange { device: n, epoch });
+            }
+            if let Some(answer) = answer {
+                self.send(n, answer);
+            }
+            return Ok(());
+        }
+        self.feed(n, Input::Received { conn: id, text })
+    }
+
+    /// All connections break at the relay.
+    pub(crate) fn relay_drops_everybody(&mut self) -> Result<(), String> {
+        for conn in self.conns.values_mut() {
+            conn.relay_side = false;
+        }
+        for n in 0..self.devices.len() {
+            self.break_link(n)?;
+        }
+        Ok(())
+    }
+}
