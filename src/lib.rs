@@ -14,6 +14,7 @@
 //! re-entrant calls from JavaScript become ordering.
 
 pub mod engine;
+pub mod sorted;
 pub mod wire;
 
 #[cfg(target_arch = "wasm32")]

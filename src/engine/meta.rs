@@ -2,8 +2,7 @@
 //! what we have received of whom, what each log has stored of ours. Pure; read at the start of each transaction
 //! and written at its end by [`super::txn`], so that a crash undoes it together with the rows it speaks of.
 
-use std::collections::BTreeMap;
-
+use crate::sorted::SortedMap;
 use crate::wire::json::{self, Fault, Object, Reader};
 use crate::wire::{Cursor, Run, SiteId};
 
@@ -65,10 +64,10 @@ pub struct Meta {
     pub account: Option<String>,
     /// The log that we last synced with.
     pub log: Option<SiteId>,
-    pub received: BTreeMap<SiteId, Cursor>,
-    pub logs: BTreeMap<SiteId, LogState>,
+    pub received: SortedMap<SiteId, Cursor>,
+    pub logs: SortedMap<SiteId, LogState>,
     /// Where *received* goes back to when the schema changes: rows after it found no room in the quarantine.
-    pub rewind: BTreeMap<SiteId, Cursor>,
+    pub rewind: SortedMap<SiteId, Cursor>,
     /// The schema version under which the quarantine was last tried.
     pub schema: i64,
     /// Up to where our own rows were handed to a plain relay.
@@ -114,8 +113,8 @@ impl Meta {
         }
     }
 
-    fn entries(&self) -> BTreeMap<String, String> {
-        let mut out = BTreeMap::new();
+    fn entries(&self) -> SortedMap<String, String> {
+        let mut out = SortedMap::new();
         let mut put = |key: String, write: &dyn Fn(&mut String)| {
             let mut value = String::new();
             write(&mut value);
@@ -141,13 +140,13 @@ impl Meta {
         if let Some(at) = self.last_synced_at {
             put("last-synced-at".into(), &|out| json::integer(out, at));
         }
-        for (site, cursor) in &self.received {
+        for (site, cursor) in self.received.iter() {
             put(format!("received/{site}"), &|out| cursor.write(out));
         }
-        for (site, log) in &self.logs {
+        for (site, log) in self.logs.iter() {
             put(format!("log/{site}"), &|out| log.write(out));
         }
-        for (site, cursor) in &self.rewind {
+        for (site, cursor) in self.rewind.iter() {
             put(format!("rewind/{site}"), &|out| cursor.write(out));
         }
         out
@@ -230,7 +229,7 @@ fn read<'a, T>(value: &'a str, read: impl FnOnce(&mut Reader<'a>) -> Result<T, F
 }
 
 fn insert<'a, T>(
-    map: &mut BTreeMap<SiteId, T>,
+    map: &mut SortedMap<SiteId, T>,
     site: SiteId,
     value: &'a str,
     form: impl FnOnce(&mut Reader<'a>) -> Result<T, Fault>,

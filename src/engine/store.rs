@@ -1,9 +1,8 @@
 //! The port to the replicated database: what a transaction of ours can do. Implemented by `web::store` over
 //! crsqlite-wasm and by the simulator over a model of cr-sqlite. Decides nothing: the programs of [`super::txn`] do.
 
-use std::collections::BTreeMap;
-
 use super::affinity::Affinity;
+use crate::sorted::SortedMap;
 use crate::wire::{Change, Pk, RowCode, SiteId};
 
 /// Why a transaction could not be carried out.
@@ -45,7 +44,7 @@ impl StoreError {
 pub struct Schema {
     /// `PRAGMA schema_version`, or anything that changes when a table does.
     pub version: i64,
-    pub tables: BTreeMap<String, TableSchema>,
+    pub tables: SortedMap<String, TableSchema>,
 }
 
 /// One replicated table (CRR).
@@ -54,7 +53,7 @@ pub struct TableSchema {
     /// Affinity of each key column, in the order of the primary key.
     pub key: Vec<Affinity>,
     /// The other columns.
-    pub columns: BTreeMap<String, Affinity>,
+    pub columns: SortedMap<String, Affinity>,
 }
 
 /// Which rows a scan returns.

@@ -3,7 +3,6 @@
 //! Called by the driver, with no borrow held.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 
 use js_sys::{Array, Function};
 use wasm_bindgen::prelude::*;
@@ -14,6 +13,7 @@ use super::store::site_to_hex;
 use super::timer;
 use crate::engine::replica::{Problem, State, Status};
 use crate::engine::store::KeptRow;
+use crate::sorted::SortedMap;
 use crate::wire::{Pk, SiteId, Value};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,10 +152,10 @@ pub(super) fn state_word(state: State) -> &'static str {
 
 /// Table → keys.
 pub(super) fn touched_tables(rows: &[(String, Pk)]) -> JsValue {
-    let mut tables: BTreeMap<&str, Array> = BTreeMap::new();
+    let mut tables: SortedMap<&str, Array> = SortedMap::new();
     for (table, pk) in rows {
         let key: Array = pk.columns().iter().map(key_value).collect();
-        tables.entry(table).or_default().push(&key);
+        tables.or_default(table).push(&key);
     }
     let fields: Vec<(&str, JsValue)> = tables.into_iter().map(|(table, keys)| (table, keys.into())).collect();
     object(&fields)

@@ -1,11 +1,11 @@
 //! The payloads of the relay protocol, one struct per message type. Says which fields there are and what each
 //! means; never when they are sent. Optional fields are ours: a peer that knows only the seed ignores them.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::bytes::SiteId;
 use super::change::{Row, RowCode};
+use crate::sorted::SortedMap;
 
 /// One stretch of a clock's life: drawn at random at each start of a leader or a server. 1 to 64 characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +70,7 @@ pub struct SyncRequest {
     pub since_version: i64,
     pub run: Option<Run>,
     /// What the requester has received of each sender it knows.
-    pub cursors: Option<BTreeMap<String, Cursor>>,
+    pub cursors: Option<SortedMap<String, Cursor>>,
     /// The requester's own highest version.
     pub head: Option<i64>,
     pub to: Option<SiteId>,

@@ -1,14 +1,13 @@
 //! The JSON of the payloads. Decides which fields a type has, which of them it must have, and what is in range;
 //! fields that a type does not have are skipped. Called by `frame` and, for cursors and runs, by `engine::meta`.
 
-use std::collections::BTreeMap;
-
 use super::bytes::{SiteId, encode_base64};
 use super::change::{MAX_DB_VERSION, Row, RowCode, read_row, write_row};
 use super::json::{self, Fault, Object, Reader};
 use super::message::{
     Body, Cursor, Part, Place, Rejected, Run, SyncAck, SyncError, SyncPush, SyncRequest, SyncResponse,
 };
+use crate::sorted::SortedMap;
 
 #[derive(Clone, Copy)]
 enum Field {
@@ -184,7 +183,7 @@ struct Fields {
     changes: Vec<Row>,
     code: String,
     current_version: Option<i64>,
-    cursors: Option<BTreeMap<String, Cursor>>,
+    cursors: Option<SortedMap<String, Cursor>>,
     durable: bool,
     head: Option<i64>,
     message: String,
@@ -270,8 +269,8 @@ fn version(reader: &mut Reader<'_>) -> Result<i64, Fault> {
     }
 }
 
-fn read_cursors(reader: &mut Reader<'_>) -> Result<BTreeMap<String, Cursor>, Fault> {
-    let (mut cursors, mut first) = (BTreeMap::new(), true);
+fn read_cursors(reader: &mut Reader<'_>) -> Result<SortedMap<String, Cursor>, Fault> {
+    let (mut cursors, mut first) = (SortedMap::new(), true);
     reader.object()?;
     while let Some(site) = reader.name(&mut first)? {
         cursors.insert(site.into_owned(), Cursor::read(reader)?);
@@ -469,7 +468,7 @@ impl SyncRequest {
         out.run(self.run.as_ref());
         if let Some(cursors) = &self.cursors {
             let mut object = Object::new(out.name(CURSORS.0));
-            for (site, cursor) in cursors {
+            for (site, cursor) in cursors.iter() {
                 cursor.write(object.name(site));
             }
             object.end();

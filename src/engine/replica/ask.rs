@@ -1,13 +1,13 @@
 //! Who is to be asked, and when again. Decides the pace: one request per site outstanding, repeated with backoff,
 //! and gaps of one site lead to a request at most once in a while.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::conn::Mode;
 use super::jobs::Task;
 use super::{Problem, Replica};
 use crate::engine::txn::What;
+use crate::sorted::SortedMap;
 use crate::wire::{Body, Cursor, MAX_DB_VERSION, SiteId, SyncRequest};
 
 /// A gap in a device's pushes leads to a request at most this often.
@@ -30,7 +30,7 @@ pub(super) type Target = Option<SiteId>;
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) reference: String,
-    pub(super) cursors: BTreeMap<SiteId, Cursor>,
+    pub(super) cursors: SortedMap<SiteId, Cursor>,
     pub(super) stored: Option<(SiteId, Cursor)>,
 }
 
@@ -45,9 +45,9 @@ struct Ask {
 /// The outstanding requests.
 #[derive(Debug, Default)]
 pub(super) struct Asks {
-    open: BTreeMap<Target, Ask>,
+    open: SortedMap<Target, Ask>,
     /// When each site was last asked.
-    last: BTreeMap<SiteId, Duration>,
+    last: SortedMap<SiteId, Duration>,
 }
 
 impl Asks {
@@ -63,7 +63,7 @@ impl Asks {
 
     /// Asks a site at `at`, or earlier if that is planned already.
     pub(super) fn at(&mut self, site: SiteId, at: Duration) {
-        let ask = self.open.entry(Some(site)).or_insert(Ask { due: at, attempts: 0, queued: false });
+        let ask = self.open.or_insert_with(Some(site), || Ask { due: at, attempts: 0, queued: false });
         if ask.attempts == 0 {
             ask.due = ask.due.min(at);
         }
@@ -124,7 +124,7 @@ impl Asks {
     /// Takes what is due.
     fn take_due(&mut self, now: Duration) -> Vec<Target> {
         let mut due = Vec::new();
-        for (target, ask) in &mut self.open {
+        for (target, ask) in self.open.iter_mut() {
             if !ask.queued && ask.due <= now {
                 ask.queued = true;
                 due.push(*target);

@@ -1,13 +1,14 @@
 //! What is known of one connection and dies with it: what was asked, what was seen, and which kind of relay is at
 //! the other end. Decides when the kind is settled.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::ConnId;
 use super::ask::{Asked, Asks};
 use super::plain::Plain;
 use super::upload::Upload;
+use crate::sorted::SortedMap;
 use crate::wire::{Run, SiteId};
 
 /// A relay that stores answers within this; without an answer one that never stored anything of ours is taken for a
@@ -36,11 +37,11 @@ pub(super) struct Conn {
     /// The head that our last broadcast request stated.
     pub(super) stated: Option<i64>,
     /// How far the pushes of each site reach without a gap.
-    pub(super) seen: BTreeMap<SiteId, (Run, i64)>,
+    pub(super) seen: SortedMap<SiteId, (Run, i64)>,
     /// Whose runs alternate: two live copies of one database.
-    pub(super) runs: BTreeMap<SiteId, Runs>,
+    pub(super) runs: SortedMap<SiteId, Runs>,
     /// The next part of an answer that came in parts.
-    pub(super) parts: BTreeMap<SiteId, (String, u32)>,
+    pub(super) parts: SortedMap<SiteId, (String, u32)>,
     pub(super) caught_up: bool,
     pub(super) next_ref: u64,
     /// Malformed frames on this connection.
@@ -66,9 +67,9 @@ impl Conn {
             asks: Asks::everyone(now),
             asked: VecDeque::new(),
             stated: None,
-            seen: BTreeMap::new(),
-            runs: BTreeMap::new(),
-            parts: BTreeMap::new(),
+            seen: SortedMap::new(),
+            runs: SortedMap::new(),
+            parts: SortedMap::new(),
             caught_up: false,
             next_ref: 0,
             garbage: 0,

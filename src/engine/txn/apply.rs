@@ -36,11 +36,11 @@ pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Resu
     if let Some(log) = apply.log
         && moved
     {
-        txn.meta.logs.entry(log).or_default().note_range(before, after);
+        txn.meta.logs.or_default(log).note_range(before, after);
     }
     applied.gap = advance(&mut txn.meta, apply.sender, &apply.advance);
     if let (Some(log), Advance::Answer { run, current, .. }) = (apply.log, &apply.advance) {
-        see(txn.meta.logs.entry(log).or_default(), run, *current);
+        see(txn.meta.logs.or_default(log), run, *current);
     }
     Ok(What::Applied(applied))
 }
@@ -69,7 +69,7 @@ fn judge(meta: &mut Meta, log: SiteId, durable: &Durable) -> Verdict {
         Some(_) | None => meta.logs.get(&log).is_none_or(|state| state.stored.is_none()),
     };
     meta.log = Some(log);
-    let state = meta.logs.entry(log).or_default();
+    let state = meta.logs.or_default(log);
     if known && stands {
         return Verdict::Stands;
     }
@@ -107,7 +107,7 @@ fn advance(meta: &mut Meta, sender: SiteId, advance: &Advance) -> bool {
 /// A forward may come before the connection's first answer was judged: one of another run leaves what we claim to
 /// have seen alone, or a log that has lost rows would be asked about the places that it has just given anew.
 pub(super) fn forward(meta: &mut Meta, place: &Place) -> bool {
-    let state = meta.logs.entry(place.site_id).or_default();
+    let state = meta.logs.or_default(place.site_id);
     if state.stored.as_ref().is_none_or(|seen| seen.run == place.run) {
         see(state, &place.run, place.version);
     }
@@ -222,10 +222,10 @@ async fn keep_aside<S: Store>(
     if rows.len() > room {
         rows.truncate(room);
         if let Some(held) = held {
-            txn.meta.rewind.entry(sender).or_insert_with(|| held.clone());
+            txn.meta.rewind.or_insert_with(sender, || held.clone());
         } else if let Some(run) = txn.meta.run().cloned() {
             // A cursor of a run that the sender does not know: it starts from the beginning.
-            txn.meta.rewind.entry(sender).or_insert(Cursor { run, version: 0, head: None });
+            txn.meta.rewind.or_insert_with(sender, || Cursor { run, version: 0, head: None });
         }
     }
     txn.quarantined = Some((kept.len() + rows.len()) as u64);
@@ -270,7 +270,7 @@ mod tests {
             [(place("a", 20), ("a", 20)), (place("b", 6), ("a", 20)), (place("a", 21), ("a", 21))]
         {
             forward(&mut meta, &place);
-            let stored = meta.logs[&log].stored.clone().unwrap();
+            let stored = meta.logs.get(&log).unwrap().stored.clone().unwrap();
             assert_eq!((stored.run.as_str(), stored.version), claim);
         }
     }

@@ -11,7 +11,7 @@ const REJECTED_ROWS: usize = 10_000;
 /// Moves *uploaded* over messages that the log has acknowledged without a gap.
 pub(super) async fn acked<S: Store>(txn: &mut Txn<'_, S>, acked: &Acked) -> Result<What, StoreError> {
     let head = txn.record_head().await?;
-    let log = txn.meta.logs.entry(acked.log).or_default();
+    let log = txn.meta.logs.or_default(acked.log);
     for (base, current) in &acked.steps {
         if *base <= log.uploaded {
             log.uploaded_to(*current);
@@ -25,7 +25,7 @@ pub(super) async fn acked<S: Store>(txn: &mut Txn<'_, S>, acked: &Acked) -> Resu
     }
     if let Some(place) = &acked.place {
         // Acknowledgements come after this connection's first answer: what we have seen stands.
-        see(txn.meta.logs.entry(place.site_id).or_default(), &place.run, place.version);
+        see(txn.meta.logs.or_default(place.site_id), &place.run, place.version);
         forward(&mut txn.meta, place);
     }
     if !acked.rejected.is_empty() {

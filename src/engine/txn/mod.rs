@@ -7,10 +7,9 @@ mod book;
 mod read;
 mod start;
 
-use std::collections::BTreeMap;
-
 use super::meta::Meta;
 use super::store::{Budget, Rows, Scan, Store, StoreError};
+use crate::sorted::SortedMap;
 use crate::wire::{Change, Cursor, Pk, Place, Row, RowCode, Run, SiteId};
 
 /// One transaction's worth of work.
@@ -133,7 +132,7 @@ pub struct Outcome {
 /// What the replica may know of the state: for showing and for asking, never to move a cursor.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct View {
-    pub received: BTreeMap<SiteId, Cursor>,
+    pub received: SortedMap<SiteId, Cursor>,
     pub log: Option<SiteId>,
     pub uploaded: i64,
     pub stored: Option<Cursor>,
@@ -155,7 +154,7 @@ pub struct View {
 pub enum What {
     Started,
     Request {
-        cursors: BTreeMap<SiteId, Cursor>,
+        cursors: SortedMap<SiteId, Cursor>,
         stored: Option<(SiteId, Cursor)>,
     },
     Answer {

@@ -48,11 +48,11 @@ pub(super) async fn upload<S: Store>(
     scope: &Scope,
 ) -> Result<What, StoreError> {
     let head = txn.record_head().await?;
-    let state = txn.meta.logs.entry(log).or_default();
+    let state = txn.meta.logs.or_default(log);
     let (ranges, kept_sent) = (state.ranges.clone(), state.kept_sent);
     let kept = if kept_sent { Vec::new() } else { kept_rows(txn.store).await? };
     if !kept_sent && kept.is_empty() {
-        txn.meta.logs.entry(log).or_default().kept_sent = true;
+        txn.meta.logs.or_default(log).kept_sent = true;
     }
     let page = page(txn.store, after, head, Rows::Outside(ranges), scope).await?;
     Ok(What::Upload { base: after, current: page.reached, kept, changes: page.changes })

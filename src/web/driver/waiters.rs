@@ -2,7 +2,6 @@
 //! when a wait is over is the replica's to say. Called by the driver.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use js_sys::Promise;
@@ -10,13 +9,14 @@ use wasm_bindgen::prelude::*;
 
 use super::Driver;
 use crate::engine::replica::{Input, Level, Problem, WaitId};
+use crate::sorted::SortedMap;
 use crate::web::error::SyncError;
 use crate::web::interop::{AbortListener, Deferred, field};
 
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     last: Cell<WaitId>,
-    list: RefCell<BTreeMap<WaitId, Waiter>>,
+    list: RefCell<SortedMap<WaitId, Waiter>>,
 }
 
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 //! binds and reads every value exactly. Decides how a statement is run (wa-sqlite's `api`, or plain `execA` where a
 //! database has none), never what is asked. Called by the rest of `store`.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use js_sys::{Array, BigInt, Function, Promise, Uint8Array};
@@ -13,6 +12,7 @@ use super::db::{Api, Database, Stmt, Tx, code};
 use super::failure::{sqlite_code, store_error};
 use super::pace::Pace;
 use crate::engine::store::StoreError;
+use crate::sorted::SortedMap;
 
 /// A value on its way into a statement.
 #[derive(Debug, Clone, Copy)]
@@ -87,13 +87,13 @@ pub(super) struct Connection {
     api: Option<Api>,
     handle: JsValue,
     lease: Option<Lease>,
-    statements: BTreeMap<String, Stmt>,
+    statements: SortedMap<String, Stmt>,
 }
 
 impl Connection {
     pub(super) fn new(db: Database) -> Self {
         let handle = db.db();
-        Connection { api: db.api(), handle, db, lease: None, statements: BTreeMap::new() }
+        Connection { api: db.api(), handle, db, lease: None, statements: SortedMap::new() }
     }
 
     /// Values keep their type when they are bound: [`Arg::Real`] stays a REAL.

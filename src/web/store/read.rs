@@ -4,7 +4,6 @@
 //! `ORDER BY db_version` alone is what makes the scan lazy: cr-sqlite then walks the clock indexes instead of
 //! sorting everything after the cursor for every page.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use wasm_bindgen::JsValue;
@@ -12,6 +11,7 @@ use wasm_bindgen::JsValue;
 use super::connection::{Arg, Cell, Connection, literal, quoted};
 use super::{pace, schema};
 use crate::engine::store::{Budget, Page, Rows, Scan, StoreError};
+use crate::sorted::SortedMap;
 use crate::wire::{Change, Pk, SiteId, Value, unpack_columns};
 
 /// Fields of a packed change, in the order of [`change`].
@@ -146,7 +146,7 @@ pub(super) async fn rows_of(
     keys: &[(String, Pk)],
 ) -> Result<Vec<Change>, ReadError> {
     let mut changes = Vec::new();
-    let mut queries: BTreeMap<&str, Option<String>> = BTreeMap::new();
+    let mut queries: SortedMap<&str, Option<String>> = SortedMap::new();
     let mut pace = pace::Pace::start();
     for (table, pk) in keys {
         if !queries.contains_key(table.as_str()) {

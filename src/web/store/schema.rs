@@ -1,13 +1,12 @@
 //! Which tables are replicated, their keys and affinities, read from cr-sqlite's own clock tables. Decides what a
 //! declared type means in a STRICT table and which clock table has lost its table. Called by `store`.
 
-use std::collections::BTreeMap;
-
 use wasm_bindgen::JsValue;
 
 use super::connection::Connection;
 use crate::engine::affinity::Affinity;
 use crate::engine::store::{Schema, StoreError, TableSchema};
+use crate::sorted::SortedMap;
 
 /// A clock table is named after its table.
 const CLOCKS: &str = "SELECT substr(name, 1, length(name) - 13) AS name FROM sqlite_master \
@@ -28,7 +27,7 @@ pub(super) async fn read(
          LEFT JOIN pragma_table_list AS list ON list.schema = 'main' AND list.name = clocks.name \
          LEFT JOIN pragma_table_info(clocks.name) AS columns ORDER BY clocks.name, columns.pk"
     );
-    let mut tables: BTreeMap<String, TableSchema> = BTreeMap::new();
+    let mut tables: SortedMap<String, TableSchema> = SortedMap::new();
     for row in connection.rows(&sql, &[]).await? {
         let name = row.at(0).text();
         let (column, declared) = (row.at(1).text(), row.at(2).text());
@@ -41,7 +40,7 @@ pub(super) async fn read(
         } else {
             Affinity::of_declared_type(&declared)
         };
-        let table = tables.entry(name).or_default();
+        let table = tables.or_default(name);
         // Sorted by the place in the key, which is 0 for the columns outside it.
         if row.at(3).integer() > 0 {
             table.key.push(affinity);
