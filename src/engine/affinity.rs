@@ -3,6 +3,7 @@
 //! Called by [`super::txn`] for every row before it is merged.
 
 use crate::wire::Value;
+use crate::wire::json::number;
 
 /// A column's affinity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,7 +71,7 @@ fn numeric(value: Value) -> Value {
     if let Ok(integer) = trimmed.parse::<i64>() {
         return Value::Integer(integer);
     }
-    trimmed.parse::<f64>().map_or(value, Value::real)
+    number::parse(trimmed).map_or(value, Value::real)
 }
 
 /// The integer that a REAL stands for, if it stands for one that SQLite would convert.
@@ -88,31 +89,26 @@ fn real_to_text(x: f64) -> String {
     if x == 0.0 {
         return "0.0".into();
     }
-    let scientific = format!("{x:.14e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let sign = if mantissa.starts_with('-') { "-" } else { "" };
-    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let (digits, exponent) = number::digits(x, Some(15));
+    let digits: String = digits.iter().map(|digit| char::from(b'0' + digit)).collect();
     let digits = digits.trim_end_matches('0');
-    let digits = if digits.is_empty() { "0" } else { digits };
-    if (-4..15).contains(&exponent) {
-        let (whole, fraction) = match usize::try_from(exponent) {
-            Ok(exponent) => {
-                let padded = format!("{digits:0<width$}", width = exponent + 1);
-                let (whole, fraction) = padded.split_at(exponent + 1);
-                (whole.to_owned(), fraction.to_owned())
-            }
-            Err(_) => {
-                ("0".to_owned(), format!("{}{digits}", "0".repeat(exponent.unsigned_abs() as usize - 1)))
-            }
-        };
-        let fraction = if fraction.is_empty() { "0".to_owned() } else { fraction };
-        return format!("{sign}{whole}.{fraction}");
+    let sign = if x < 0.0 { "-" } else { "" };
+    let or_zero = |digits: &str| if digits.is_empty() { "0".to_owned() } else { digits.to_owned() };
+    if let Some(count) = usize::try_from(exponent).ok().filter(|exponent| *exponent < 15) {
+        let padding = "0".repeat((count + 1).saturating_sub(digits.len()));
+        let padded = [digits, &padding].concat();
+        let (whole, fraction) = padded.split_at(count + 1);
+        return [sign, whole, ".", &or_zero(fraction)].concat();
+    }
+    if (-4..0).contains(&exponent) {
+        let zeros = "0".repeat(exponent.unsigned_abs() as usize - 1);
+        return [sign, "0.", &zeros, digits].concat();
     }
     let (first, rest) = digits.split_at(1);
-    let rest = if rest.is_empty() { "0" } else { rest };
-    let exponent_sign = if exponent < 0 { '-' } else { '+' };
-    format!("{sign}{first}.{rest}e{exponent_sign}{:02}", exponent.abs())
+    let exponent_sign = if exponent < 0 { "-" } else { "+" };
+    let padding = if exponent.abs() < 10 { "0" } else { "" };
+    let power = exponent.unsigned_abs().to_string();
+    [sign, first, ".", &or_zero(rest), "e", exponent_sign, padding, &power].concat()
 }
 
 #[cfg(test)]
