@@ -2,7 +2,6 @@
 //! replica starts and stops; never what it does. Called by the class, the locks and the other tabs.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use js_sys::{Array, Function, Promise};
@@ -11,6 +10,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::Driver;
 use crate::engine::replica::{Input, State};
+use crate::sorted::SortedMap;
 use crate::web::events::{self, EventName};
 use crate::web::interop::{Deferred, field, object, random_u64};
 use crate::web::store::TABLE_PREFIX;
@@ -335,7 +335,7 @@ impl Driver {
 
     fn listen_to_database(self: &Rc<Self>) -> Option<Subscription> {
         let driver = self.clone();
-        let changed: Rc<RefCell<BTreeSet<String>>> = Rc::default();
+        let changed: Rc<RefCell<SortedMap<String, ()>>> = Rc::default();
         let due = Rc::new(Cell::new(false));
         // Called from inside SQLite, before the commit: nothing may be done here but to remember.
         let listener = Closure::<dyn FnMut(JsValue, JsValue, JsValue)>::new(
@@ -344,7 +344,7 @@ impl Driver {
                 if driver.writing.get() {
                     return;
                 }
-                changed.borrow_mut().insert(table);
+                changed.borrow_mut().insert(table, ());
                 if due.replace(true) {
                     return;
                 }
@@ -369,11 +369,11 @@ impl Driver {
         }
     }
 
-    fn changed_here(self: &Rc<Self>, tables: &BTreeSet<String>) {
+    fn changed_here(self: &Rc<Self>, tables: &SortedMap<String, ()>) {
         if !self.follows() {
             self.feed(Input::LocalChange);
         }
-        let names: Array = tables.iter().map(|table| JsValue::from_str(table)).collect();
+        let names: Array = tables.keys().map(|table| JsValue::from_str(table)).collect();
         self.tell_tabs("write", &[("tables", names.into())]);
     }
 
