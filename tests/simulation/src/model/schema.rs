@@ -94,7 +94,10 @@ impl Database {
     #[must_use]
     pub fn schema(&self) -> Schema {
         let tables = self.tables.iter().map(|(name, table)| {
-            let schema = TableSchema { key: table.def.key.clone(), columns: table.def.columns.clone().into_iter().collect() };
+            let schema = TableSchema {
+                key: table.def.key.clone(),
+                columns: table.def.columns.clone().into_iter().collect(),
+            };
             (name.clone(), schema)
         });
         Schema { version: self.schema_version, tables: tables.collect() }
