@@ -89,10 +89,8 @@ fn real_to_text(x: f64) -> String {
     if x == 0.0 {
         return "0.0".into();
     }
-    let scientific = format!("{x:.14e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let (digits, exponent) = number::digits(x, Some(15));
+    let digits: String = digits.iter().map(|digit| char::from(b'0' + digit)).collect();
     let digits = digits.trim_end_matches('0');
     let sign = if x < 0.0 { "-" } else { "" };
     let or_zero = |digits: &str| if digits.is_empty() { "0".to_owned() } else { digits.to_owned() };
