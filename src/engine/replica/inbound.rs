@@ -1,15 +1,16 @@
-//! What arrives: frames become tasks, applied messages become asks, gaps and acknowledgements. Decides whom to
-//! answer and whether something is missing.
+//! What arrives: frames become tasks. Decides whom to answer, which answers are whole, and what a message may move;
+//! what an applied one leads to is `applied`'s.
 
 use std::time::Duration;
 
+use super::applied::{Answered, Chain, Pushed};
 use super::conn::Mode;
 use super::jobs::{After, Answer, Task};
 use super::upload::Upload;
 use super::{Event, MAX_QUEUED_BYTES, MAX_TASKS, Output, Problem, Replica};
 use crate::engine::txn::{Advance, Applied, Apply, Durable, Point, What};
 use crate::wire::{
-    Body, Change, Cursor, Decoded, Message, Row, Run, SiteId, SyncAck, SyncPush, SyncRequest, SyncResponse,
+    Body, Change, Cursor, Decoded, Message, Row, Run, SiteId, SyncPush, SyncRequest, SyncResponse,
 };
 
 /// Devices ask back within this, so that many do not ask at once.
@@ -18,52 +19,6 @@ const ASK_BACK: Duration = Duration::from_secs(2);
 const BUSY_TASKS: usize = 64;
 /// A peer that sends this much rubbish is no peer.
 const MAX_GARBAGE: u32 = 100;
-
-/// An answer that is being applied.
-#[derive(Debug, Clone)]
-pub(super) struct Answered {
-    from: SiteId,
-    /// It answers a request of ours on this connection.
-    ours: bool,
-    /// For whom: `None` is everybody.
-    addressed: bool,
-    run: Option<Run>,
-    current: i64,
-    head: Option<i64>,
-    more: bool,
-    /// More parts follow.
-    partial: bool,
-    durable: bool,
-}
-
-impl Answered {
-    pub(super) fn from(&self) -> SiteId {
-        self.from
-    }
-}
-
-/// A push that is being applied.
-#[derive(Debug, Clone)]
-pub(super) struct Pushed {
-    from: SiteId,
-    chain: Chain,
-    /// The sender's stated head.
-    head: Option<i64>,
-    run: Option<Run>,
-    /// A peer that knows only the seed wants to hear that it arrived.
-    ack: Option<i64>,
-}
-
-/// How a push hangs together with what came before.
-#[derive(Debug, Clone)]
-enum Chain {
-    /// A log's forward: its place decides.
-    Log(SiteId),
-    /// A device's own chain.
-    Device { run: Run, base: i64, current: i64 },
-    /// Nothing is said; an odd sentinel may have left rows behind.
-    Seed { odd_sentinel: bool },
-}
 
 impl Replica {
     pub(super) fn received(&mut self, id: super::ConnId, text: &str) {
@@ -170,13 +125,6 @@ impl Replica {
             let at = conn.paused_until(from).unwrap_or(back).max(back);
             conn.asks.at(from, at);
         }
-    }
-
-    fn has_received(&self, site: SiteId, run: &Run, head: i64) -> bool {
-        self.view
-            .received
-            .get(&site)
-            .is_some_and(|held| held.run == *run && held.head.is_none() && held.version >= head)
     }
 
     fn response(&mut self, from: SiteId, response: SyncResponse) {
@@ -300,183 +248,6 @@ impl Replica {
             self.applied(after, What::Applied(Applied::default()), false);
         } else {
             self.tasks.push_back(Task::Apply(Box::new(apply), after));
-        }
-    }
-
-    /// A message is in the database.
-    pub(super) fn applied(&mut self, after: After, what: What, orphaned: bool) {
-        let applied = match what {
-            What::Applied(applied) => applied,
-            What::OtherAccount => {
-                let text = "this database was synced with another account; call acceptAccount to go on";
-                self.halt(Problem::fatal("account-changed", text));
-                return;
-            }
-            _ => return,
-        };
-        let from = match &after {
-            After::Answer(answered) => answered.from,
-            After::Push(pushed) => pushed.from,
-        };
-        self.announce(from, &applied);
-        if orphaned {
-            return;
-        }
-        self.healthy();
-        match after {
-            After::Answer(answered) => self.answer_applied(&answered, &applied),
-            After::Push(pushed) => self.push_applied(pushed, &applied),
-        }
-    }
-
-    fn answer_applied(&mut self, answered: &Answered, applied: &Applied) {
-        let now = self.now.at;
-        let uploaded = self.view.uploaded;
-        if applied.reset {
-            // What the log said before it lost its rows is void.
-            self.tasks.retain(|task| !matches!(task, Task::Acked(_)));
-        }
-        let Some(conn) = &mut self.conn else { return };
-        if let Mode::Storing(upload) = &mut conn.mode
-            && answered.durable
-        {
-            if applied.reset || upload.is_held() {
-                upload.restart(uploaded);
-            }
-            self.counters.remaining = Some(
-                answered.head.unwrap_or(answered.current).saturating_sub(answered.current).max(0) as u64,
-            );
-        }
-        if answered.partial {
-            return;
-        }
-        if let Some(run) = &answered.run {
-            conn.saw(answered.from, run, answered.current);
-        }
-        if !answered.addressed {
-            // Somebody else's answer: rows between may be missing here.
-            return;
-        }
-        if answered.more && answered.ours {
-            conn.asks.now(answered.from, now);
-        } else if applied.gap && answered.run.is_some() {
-            self.ask_for_gap(answered.from);
-        }
-    }
-
-    fn push_applied(&mut self, pushed: Pushed, applied: &Applied) {
-        let missing = match &pushed.chain {
-            Chain::Log(log) => {
-                if applied.gap {
-                    self.ask_for_gap(*log);
-                }
-                false
-            }
-            Chain::Device { run, base, current } => !self.continues(pushed.from, run, *base, *current),
-            Chain::Seed { odd_sentinel } => *odd_sentinel,
-        };
-        let behind = match (&pushed.run, pushed.head) {
-            (Some(run), Some(head)) if matches!(pushed.chain, Chain::Device { .. }) => {
-                !self.has_received(pushed.from, run, head)
-            }
-            _ => false,
-        };
-        if missing || behind {
-            self.ask_for_gap(pushed.from);
-        }
-        if let Some(version) = pushed.ack {
-            let run = self.run().cloned();
-            self.send(Body::Ack(SyncAck {
-                received_version: version,
-                applied_count: applied.taken as u64,
-                run,
-                to: Some(pushed.from),
-                ..SyncAck::default()
-            }));
-        }
-    }
-
-    /// Whether a device's push follows on what is known of it; if so, the chain reaches further now.
-    fn continues(&mut self, from: SiteId, run: &Run, base: i64, current: i64) -> bool {
-        let received = self.view.received.get(&from);
-        let received =
-            received.filter(|held| held.run == *run && held.head.is_none()).map(|held| held.version);
-        let Some(conn) = &mut self.conn else { return true };
-        let seen = conn.seen.get(&from).filter(|(seen, _)| seen == run).map(|(_, version)| *version);
-        let known = seen.max(received);
-        let follows = known.is_some_and(|known| base <= known);
-        if follows {
-            conn.saw(from, run, current);
-        }
-        follows
-    }
-
-    /// An apply failed: what the same sender said after it is dropped, and asked for again.
-    pub(super) fn apply_failed(&mut self, apply: &Apply, after: &After) {
-        let sender = apply.log.unwrap_or(apply.sender);
-        self.tasks.retain(|task| {
-            !matches!(task, Task::Apply(waiting, _) if waiting.log.unwrap_or(waiting.sender) == sender)
-        });
-        let judged = matches!(after, After::Answer(answered) if answered.durable);
-        if let Some(conn) = &mut self.conn {
-            conn.seen.remove(&sender);
-            // Parts that are still to come count for nothing.
-            if let Some(open) = conn.parts.get_mut(&apply.sender) {
-                open.1 = u32::MAX;
-            }
-            if judged && matches!(&conn.mode, Mode::Storing(upload) if upload.is_held()) {
-                // Not judged yet: start over with the relay.
-                conn.restart();
-                return;
-            }
-            conn.asks.now(sender, self.now.at);
-        }
-    }
-
-    /// After an acknowledgement: places of the log before it may be missing.
-    pub(super) fn check_log_gap(&mut self) {
-        let Some(Mode::Storing(upload)) = self.conn.as_ref().map(|conn| &conn.mode) else { return };
-        let log = upload.log;
-        let behind = match (&self.view.stored, self.view.received.get(&log)) {
-            (Some(stored), Some(held)) => held.run != stored.run || held.version < stored.version,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        if behind && self.view.log == Some(log) {
-            self.ask_for_gap(log);
-        }
-    }
-
-    pub(super) fn healthy(&mut self) {
-        if let Some(conn) = &self.conn {
-            self.outputs.push_back(Output::Healthy { conn: conn.id });
-        }
-    }
-
-    /// What is due on the connection, and whether everything that was asked has been answered.
-    pub(super) fn tick_conn(&mut self) {
-        let now = self.now.at;
-        if let Some(conn) = &mut self.conn
-            && let Mode::Probing(until) = conn.mode
-            && until <= now
-            && self.view.log.is_none()
-        {
-            conn.heard_a_peer(now);
-        }
-        self.tick_asks();
-        self.tick_plain();
-        self.tick_upload();
-        let waiting = self.tasks.iter().chain(self.running.as_ref().map(|running| &running.task));
-        let applying = waiting.into_iter().any(|task| matches!(task, Task::Apply(..)));
-        let Some(conn) = &mut self.conn else { return };
-        let settled = match &conn.mode {
-            Mode::Probing(_) => false,
-            Mode::Plain(_) => conn.asks.only_everyone(),
-            Mode::Storing(upload) => conn.asks.is_empty() && !upload.is_held(),
-        };
-        if settled && !applying && !conn.caught_up {
-            conn.caught_up = true;
-            self.tasks.push_back(Task::CaughtUp);
         }
     }
 }

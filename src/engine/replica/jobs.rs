@@ -46,15 +46,15 @@ pub(super) struct Answer {
 /// What an applied message leads to.
 #[derive(Debug, Clone)]
 pub(super) enum After {
-    Answer(super::inbound::Answered),
-    Push(super::inbound::Pushed),
+    Answer(super::applied::Answered),
+    Push(super::applied::Pushed),
 }
 
 impl Task {
     /// The sender of the answer that this applies.
     pub(super) fn applies_answer_of(&self) -> Option<SiteId> {
         match self {
-            Task::Apply(_, After::Answer(answered)) => Some(answered.from()),
+            Task::Apply(_, After::Answer(answered)) => Some(answered.from),
             _ => None,
         }
     }

@@ -9,6 +9,7 @@
 //! Invariants: at most one job is out; frames of a connection are handled in the order in which they came; nothing
 //! of a connection outlives it; the lists in memory (tasks, window, asks) are bounded.
 
+mod applied;
 mod ask;
 mod conn;
 mod inbound;
