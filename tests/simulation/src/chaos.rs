@@ -28,8 +28,8 @@ impl World {
             80..=84 => self.wait(n)?,
             85..=87 => self.feed(n, Input::SyncNow)?,
             88..=91 => self.app_migrates(n),
-            92..=93 => self.tables_grow(n)?,
-            94..=96 => {
+            92 => self.tables_grow(n)?,
+            93..=94 => {
                 let copy = self.devices[n].disk.copy();
                 self.devices[n].copies.push(copy);
             }
@@ -129,6 +129,9 @@ impl World {
             self.devices[n].disk.app(|db| app::toggle_scratch(db, &mut rng));
             self.rng = rng;
             self.note(|| format!("d{n} toggles its scratch table"));
+            if self.rng.chance(50) {
+                self.app_writes(n);
+            }
         }
     }
 
@@ -140,6 +143,13 @@ impl World {
         let pause = self.rng.below(self.plan.fault_pause) + 1;
         self.at(pause, Event::Fault);
         let n = self.rng.index(self.devices.len());
+        if self.plan.paging && self.rng.chance(60) {
+            if self.plan.log_faults {
+                return self.log_misfortune();
+            }
+            self.crash(n);
+            return Ok(());
+        }
         match self.rng.below(10) {
             0..=2 => self.break_link(n),
             3..=4 => self.go_offline(n),

@@ -3,7 +3,7 @@
 
 use crsqlite_sync::engine::affinity::Affinity;
 use crsqlite_sync::wire::{
-    Body, Change, Decoded, Message, Pk, Row, SiteId, SyncAck, SyncPush, SyncRequest, SyncResponse,
+    Body, Change, Decoded, Message, Pk, Row, SiteId, SyncAck, SyncPush, SyncRequest, SyncResponse, Value,
 };
 
 use crate::model::Database;
@@ -79,8 +79,14 @@ fn say(site_id: SiteId, body: Body) -> String {
     Message { site_id, timestamp: 0, body }.encode()
 }
 
+/// The rows as JavaScript writes them: 5.0 is 5.
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::float_cmp)]
 fn plain(rows: Vec<Change>) -> Vec<Row> {
-    rows.into_iter().map(Ok).collect()
+    let number = |val| match val {
+        Value::Real(x) if x == (x as i32) as f64 => Value::Integer(x as i64),
+        other => other,
+    };
+    rows.into_iter().map(|row| Ok(Change { val: number(row.val), ..row })).collect()
 }
 
 fn merge(disk: &mut Disk, rows: Vec<Row>) {

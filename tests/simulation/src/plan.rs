@@ -12,27 +12,33 @@ pub enum Kind {
     PlainSchema,
     PlainSeedPeers,
     PlainEverything,
+    /// Small pages over slow links, and the one that is read from crashes in between.
+    PlainPaging,
     Storing,
     StoringCrash,
     StoringLog,
     StoringSchema,
     StoringSeedPeers,
     StoringEverything,
+    /// The same with a log that is restored in between.
+    StoringPaging,
 }
 
-pub const KINDS: [Kind; 12] = [
+pub const KINDS: [Kind; 14] = [
     Kind::Plain,
     Kind::PlainLossy,
     Kind::PlainCrash,
     Kind::PlainSchema,
     Kind::PlainSeedPeers,
     Kind::PlainEverything,
+    Kind::PlainPaging,
     Kind::Storing,
     Kind::StoringCrash,
     Kind::StoringLog,
     Kind::StoringSchema,
     Kind::StoringSeedPeers,
     Kind::StoringEverything,
+    Kind::StoringPaging,
 ];
 
 /// Percentages are of the occasions at which the thing could happen.
@@ -60,6 +66,8 @@ pub struct Plan {
     pub schema_lag: bool,
     pub tables_option: bool,
     pub log_faults: bool,
+    /// The misfortunes are mostly crashes (or restored logs).
+    pub paging: bool,
     pub job_faults: bool,
     pub app_transactions: bool,
     pub savepoints: bool,
@@ -80,7 +88,8 @@ impl Plan {
         let seed_peers =
             matches!(kind, Kind::PlainSeedPeers | Kind::StoringSeedPeers) || (everything && rng.chance(25));
         let lossy = kind == Kind::PlainLossy || (kind == Kind::PlainEverything && rng.chance(60));
-        let crashes = matches!(kind, Kind::PlainCrash | Kind::StoringCrash) || everything;
+        let paging = matches!(kind, Kind::PlainPaging | Kind::StoringPaging);
+        let crashes = matches!(kind, Kind::PlainCrash | Kind::StoringCrash | Kind::PlainPaging) || everything;
         let schema =
             matches!(kind, Kind::PlainSchema | Kind::StoringSchema) || (everything && rng.chance(50));
         let chaos = rng.range(20, 240) * 1000;
@@ -94,13 +103,14 @@ impl Plan {
                     | Kind::StoringSchema
                     | Kind::StoringSeedPeers
                     | Kind::StoringEverything
+                    | Kind::StoringPaging
             ),
-            devices: 2 + rng.index(3) + usize::from(rng.chance(20)),
+            devices: if paging { 2 + rng.index(2) } else { 2 + rng.index(3) + usize::from(rng.chance(20)) },
             seed_peers: if seed_peers { 1 + rng.index(2) } else { 0 },
             chaos,
             app_pause: chaos / rng.range(3, 20),
-            fault_pause: *rng.pick(&[3_000, 10_000, 30_000]),
-            latency: *rng.pick(&[5, 50, 400, 3_000]),
+            fault_pause: if paging { chaos / 10 } else { *rng.pick(&[3_000, 10_000, 30_000]) },
+            latency: if paging { *rng.pick(&[400, 3_000]) } else { *rng.pick(&[5, 50, 400, 3_000]) },
             job_delay: if seed_peers { *rng.pick(&[1, 100]) } else { *rng.pick(&[1, 10, 100, 1_000]) },
             loss: if lossy { rng.range(1, 30) } else { 0 },
             duplicates: if lossy { rng.range(0, 20) } else { 0 },
@@ -109,13 +119,18 @@ impl Plan {
             restores: crashes && rng.chance(50),
             schema_lag: schema,
             tables_option: schema || rng.chance(25),
-            log_faults: matches!(kind, Kind::StoringLog | Kind::StoringEverything),
+            log_faults: matches!(kind, Kind::StoringLog | Kind::StoringEverything | Kind::StoringPaging),
+            paging,
             job_faults: rng.chance(30),
             app_transactions: rng.chance(50),
             savepoints: rng.chance(70),
-            budget: if seed_peers { *rng.pick(&[20, 500]) } else { *rng.pick(&[2, 6, 20, 500]) },
-            answer_bytes: *rng.pick(&[300, 2_000, 100_000]),
-            poll: *rng.pick(&[5_000, 60_000, 60_000, 300_000]),
+            budget: match (seed_peers, paging) {
+                (true, _) => *rng.pick(&[20, 500]),
+                (false, true) => *rng.pick(&[2, 6]),
+                (false, false) => *rng.pick(&[2, 6, 20, 500]),
+            },
+            answer_bytes: if paging { 300 } else { *rng.pick(&[300, 2_000, 100_000]) },
+            poll: *rng.pick(&[15_000, 60_000, 300_000]),
             huge: *rng.pick(&[0, 0, 3, 10]),
             keys: *rng.pick(&[2, 4, 9]),
         }
