@@ -19,13 +19,15 @@ pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Resu
         }
     }
     let before = txn.store.max_version().await?;
-    let held = txn.meta.received.get(&apply.sender).cloned();
+    // Whose cursor moves over these rows: of a forwarded push it is the log's, not the device's.
+    let owner = apply.log.unwrap_or(apply.sender);
+    let held = txn.meta.received.get(&owner).cloned();
     if !apply.rows.is_empty() {
         let schema = txn.store.schema().await?;
         let merged = merge_rows(txn.store, &schema, apply.tables.as_ref(), apply.rows.clone()).await?;
         applied.taken = merged.keys_taken;
         applied.quarantined = merged.refused.len();
-        keep_aside(txn, apply.sender, held.as_ref(), &merged, schema.version).await?;
+        keep_aside(txn, apply.sender, (owner, held.as_ref()), &merged, schema.version).await?;
         applied.touched = merged.keys;
     }
     let after = txn.record_head().await?.max(before);
@@ -158,7 +160,7 @@ pub(super) async fn merge_rows<S: Store>(
         }
     }
     let (originals, fitted): (Vec<Change>, Vec<Change>) = fitting.into_iter().unzip();
-    let failed = store.merge(&fitted).await?;
+    let failed = merge_all(store, &fitted).await?;
     for (index, code) in &failed {
         if let Some(change) = originals.get(*index) {
             refused.push(BadRow { code: *code, text: change.to_json() });
@@ -174,6 +176,23 @@ pub(super) async fn merge_rows<S: Store>(
     keys.sort();
     keys.dedup();
     Ok(Merged { keys, keys_taken, refused })
+}
+
+/// Merges, and tries what was refused again as long as that helps: a check over two columns or a trigger may refuse a
+/// row only because another one of the same message came after it.
+async fn merge_all<S: Store>(store: &mut S, rows: &[Change]) -> Result<Vec<(usize, RowCode)>, StoreError> {
+    let mut failed = store.merge(rows).await?;
+    let mut tried = rows.len();
+    while !failed.is_empty() && failed.len() < tried {
+        tried = failed.len();
+        let again: Vec<Change> = failed.iter().filter_map(|(index, _)| rows.get(*index)).cloned().collect();
+        let still = store.merge(&again).await?;
+        failed = still
+            .into_iter()
+            .filter_map(|(place, code)| failed.get(place).map(|(index, _)| (*index, code)))
+            .collect();
+    }
+    Ok(failed)
 }
 
 /// The row as the local schema would hold it.
@@ -202,7 +221,7 @@ fn fit(schema: &Schema, change: &Change) -> Result<Change, RowCode> {
 async fn keep_aside<S: Store>(
     txn: &mut Txn<'_, S>,
     sender: SiteId,
-    held: Option<&Cursor>,
+    (owner, held): (SiteId, Option<&Cursor>),
     merged: &Merged,
     schema: i64,
 ) -> Result<(), StoreError> {
@@ -222,15 +241,14 @@ async fn keep_aside<S: Store>(
     if rows.len() > room {
         rows.truncate(room);
         if let Some(held) = held {
-            txn.meta.rewind.or_insert_with(sender, || held.clone());
+            txn.meta.rewind.or_insert_with(owner, || held.clone());
         } else if let Some(run) = txn.meta.run().cloned() {
             // A cursor of a run that the sender does not know: it starts from the beginning.
-            txn.meta.rewind.or_insert_with(sender, || Cursor { run, version: 0, head: None });
+            txn.meta.rewind.or_insert_with(owner, || Cursor { run, version: 0, head: None });
         }
     }
     txn.quarantined = Some((kept.len() + rows.len()) as u64);
     txn.store.keep(List::Quarantine, &rows).await?;
-    // Rows that were kept aside have to reach the log as well.
     Ok(())
 }
 
