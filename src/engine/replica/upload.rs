@@ -13,6 +13,8 @@ use crate::wire::{Body, Change, Place, Rejected, RowCode, SiteId, SyncAck, SyncE
 
 /// How many messages may wait for their acknowledgement.
 const WINDOW: usize = 8;
+/// A relay that has not acknowledged by then is not there any more, whatever the socket says.
+const ACK_DEADLINE: Duration = Duration::from_secs(60);
 /// The pause after an error that says nothing about one.
 const DEFAULT_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -93,6 +95,15 @@ impl Upload {
         self.window.len() < WINDOW && self.paused_until.is_none() && !self.held
     }
 
+    /// When the oldest acknowledgement is so late that the connection must be dead.
+    fn ack_due(&self) -> Option<Duration> {
+        self.window.iter().find(|sent| !sent.acked).map(|sent| sent.sent_at + ACK_DEADLINE)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.paused_until.into_iter().chain(self.ack_due()).min()
+    }
+
     /// Takes off the front what is acknowledged without a gap.
     fn settled(&mut self) -> (Vec<(i64, i64)>, bool) {
         let mut steps = Vec::new();
@@ -115,6 +126,9 @@ impl Replica {
             upload.paused_until = None;
             upload.more = true;
         }
+        if upload.ack_due().is_some_and(|at| at <= now) {
+            self.drop_connection(Problem::passing("request-timeout", "the relay does not acknowledge"));
+        }
     }
 
     /// An upload was read: send it, in as many messages as it takes.
@@ -130,8 +144,10 @@ impl Replica {
         upload.sent = current.max(base);
         upload.more = upload.sent < head;
         let mut messages: Vec<(Vec<Change>, i64, bool)> = Vec::new();
-        if upload.kept == Kept::Unsent {
-            upload.kept = Kept::Sent;
+        let first = upload.kept == Kept::Unsent;
+        upload.kept = Kept::Sent;
+        if first {
+            let kept = kept.into_iter().filter(|change| !self.refused.contains(&row_id(change))).collect();
             let mut parts = split(kept, budget).into_iter().peekable();
             while let Some(part) = parts.next() {
                 messages.push((part, base, parts.peek().is_none()));
@@ -275,7 +291,8 @@ impl Replica {
             return;
         };
         let log = upload.log;
-        match upload.window.into_iter().find(|sent| !sent.acked) {
+        let unacked = upload.window.into_iter().filter(|sent| !sent.acked);
+        match unacked.max_by_key(|sent| size(&sent.rows).bytes) {
             Some(sent) if sent.rows.len() == 1 => {
                 let rejected: Vec<_> = sent.rows.into_iter().map(|row| (row, RowCode::TooLarge)).collect();
                 self.refused.extend(rejected.iter().map(|(change, _)| row_id(change)));
