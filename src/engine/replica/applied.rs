@@ -178,7 +178,7 @@ impl Replica {
             }
             if judged && matches!(&conn.mode, Mode::Storing(upload) if upload.is_held()) {
                 // Not judged yet: start over with the relay.
-                conn.restart();
+                conn.restart(self.now.at);
                 return;
             }
             conn.asks.now(sender, self.now.at);
@@ -213,7 +213,7 @@ impl Replica {
             && until <= now
             && self.view.log.is_none()
         {
-            conn.heard_a_peer(now);
+            conn.heard_nobody(now);
         }
         self.tick_asks();
         self.tick_plain();
@@ -223,6 +223,7 @@ impl Replica {
         let Some(conn) = &mut self.conn else { return };
         let settled = match &conn.mode {
             Mode::Probing(_) => false,
+            Mode::Plain(plain) if plain.alone => conn.asks.is_empty(),
             Mode::Plain(_) => conn.asks.only_everyone(),
             Mode::Storing(upload) => conn.asks.is_empty() && !upload.is_held(),
         };

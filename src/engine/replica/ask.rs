@@ -185,7 +185,7 @@ impl Replica {
             conn.served(site, now);
         }
         if target.is_none() {
-            conn.stated = Some(head);
+            conn.broadcast(head, now);
         }
         if conn.asked.len() >= MAX_ASKED {
             conn.asked.pop_front();

@@ -29,7 +29,6 @@ pub(super) enum Mode {
 #[derive(Debug)]
 pub(super) struct Conn {
     pub(super) id: ConnId,
-    pub(super) opened_at: Duration,
     pub(super) mode: Mode,
     pub(super) asks: Asks,
     /// Requests of this connection by `ref`, oldest first.
@@ -62,7 +61,6 @@ impl Conn {
     pub(super) fn new(id: ConnId, now: Duration) -> Self {
         Conn {
             id,
-            opened_at: now,
             mode: Mode::Probing(now + PROBE),
             asks: Asks::everyone(now),
             asked: VecDeque::new(),
@@ -76,10 +74,20 @@ impl Conn {
         }
     }
 
-    /// Forgets what was going on, not the connection.
-    pub(super) fn restart(&mut self) {
-        let now = self.opened_at;
-        *self = Conn::new(self.id, now);
+    /// Forgets what was going on, not the connection: a late answer to what was sent before matches nothing.
+    pub(super) fn restart(&mut self, now: Duration) {
+        let next_ref = self.next_ref;
+        *self = Conn { next_ref, ..Conn::new(self.id, now) };
+    }
+
+    /// The broadcast request has gone out, and stated our head: from now on an answer can be expected.
+    pub(super) fn broadcast(&mut self, head: i64, now: Duration) {
+        if self.stated.is_none()
+            && let Mode::Probing(until) = &mut self.mode
+        {
+            *until = now + PROBE;
+        }
+        self.stated = Some(head);
     }
 
     pub(super) fn reference(&mut self) -> String {
@@ -96,6 +104,18 @@ impl Conn {
 
     /// Evidence that nobody stores here: another device was heard as only a plain relay lets one be heard.
     pub(super) fn heard_a_peer(&mut self, now: Duration) {
+        self.take_for_plain(now);
+        if let Mode::Plain(plain) = &mut self.mode {
+            plain.alone = false;
+        }
+    }
+
+    /// Nobody has answered for a while. That does not say that nobody will.
+    pub(super) fn heard_nobody(&mut self, now: Duration) {
+        self.take_for_plain(now);
+    }
+
+    fn take_for_plain(&mut self, now: Duration) {
         if let (Mode::Probing(_), Some(stated)) = (&self.mode, self.stated) {
             self.mode = Mode::Plain(Plain::new(stated, now));
         }
@@ -147,7 +167,7 @@ impl Conn {
         let mode = match &self.mode {
             Mode::Probing(until) => self.stated.filter(|_| !knows_a_log).map(|_| *until),
             Mode::Plain(plain) => plain.deadline(),
-            Mode::Storing(upload) => upload.paused_until,
+            Mode::Storing(upload) => upload.deadline(),
         };
         asks.into_iter().chain(mode).min()
     }

@@ -149,6 +149,7 @@ impl Replica {
                 let mut upload = Upload::new(from, uploaded);
                 upload.hold(); // until this answer has been judged
                 conn.mode = Mode::Storing(upload);
+                conn.caught_up = false;
             }
         } else if addressed || base_version.is_none() {
             conn.heard_a_peer(now);

@@ -177,8 +177,7 @@ impl Replica {
             Task::CaughtUp => {}
             Task::AcceptAccount => {
                 if let Some(conn) = &mut self.conn {
-                    conn.restart();
-                    conn.asks.everyone_now(self.now.at);
+                    conn.restart(self.now.at);
                 }
             }
             Task::Apply(_, after) => self.applied(after, what, orphaned),

@@ -210,7 +210,7 @@ impl Replica {
         };
         self.tasks.clear();
         if let Some(conn) = &mut self.conn {
-            conn.restart();
+            conn.restart(self.now.at);
         }
         self.outputs.push_back(Output::Event(Event::Error(problem)));
     }

@@ -21,6 +21,8 @@ pub(super) struct Plain {
     pub(super) base: i64,
     /// Up to where our rows were read.
     pub(super) read: i64,
+    /// No peer was heard yet: whether there is something to catch up with is open until the request is given up.
+    pub(super) alone: bool,
     /// Nothing was read on this connection yet: what the request stated counts as pushed once that has happened.
     pub(super) unread: bool,
     repeat_at: Option<Duration>,
@@ -31,7 +33,15 @@ pub(super) struct Plain {
 impl Plain {
     pub(super) fn new(stated: i64, now: Duration) -> Self {
         let beat_at = now + BEAT;
-        Plain { base: stated, read: stated, unread: true, repeat_at: None, beat_at, beat_queued: false }
+        Plain {
+            base: stated,
+            read: stated,
+            alone: true,
+            unread: true,
+            repeat_at: None,
+            beat_at,
+            beat_queued: false,
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Duration> {
