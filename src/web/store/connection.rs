@@ -14,6 +14,9 @@ use super::pace::Pace;
 use crate::engine::store::StoreError;
 use crate::sorted::SortedMap;
 
+/// How many statements stay prepared. Some texts hold numbers that never come back (the ranges of an upload).
+const MAX_STATEMENTS: usize = 64;
+
 /// A value on its way into a statement.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Arg<'a> {
@@ -315,6 +318,9 @@ impl Connection {
     async fn prepared(&mut self, sql: &str) -> Result<JsValue, JsValue> {
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement.base());
+        }
+        if self.statements.len() >= MAX_STATEMENTS {
+            self.forget_statements().await;
         }
         let tx = self.lease.as_ref().map(Lease::tx).ok_or(JsValue::UNDEFINED)?;
         let statement: Stmt = JsFuture::from(tx.prepare(sql)?).await?.unchecked_into();
