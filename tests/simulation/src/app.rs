@@ -155,7 +155,7 @@ fn value(rng: &mut Rng) -> Value {
     match rng.below(10) {
         0 => Value::Null,
         1..=3 => Value::Integer(i64::try_from(rng.below(4)).unwrap()),
-        4 | 5 => Value::Real(*rng.pick(&[0.5, 1.0, 2.5, 1e300])),
+        4 | 5 => Value::Real(*rng.pick(&[0.5, 1.0, 2.0, 2.5, 3.0, 1e300])),
         6 | 7 => Value::Text((*rng.pick(&["a", "b", "1", "2.5", ""])).to_owned()),
         8 => Value::Blob(vec![u8::try_from(rng.below(3)).unwrap()]),
         _ => Value::Integer(i64::MAX - i64::try_from(rng.below(2)).unwrap()),
