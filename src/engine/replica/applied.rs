@@ -110,7 +110,7 @@ impl Replica {
             return;
         }
         if answered.more && answered.ours {
-            conn.asks.now(answered.from, now);
+            conn.asks.at(answered.from, now);
         } else if applied.gap && answered.run.is_some() {
             self.ask_for_gap(answered.from);
         }
@@ -181,7 +181,7 @@ impl Replica {
                 conn.restart(self.now.at);
                 return;
             }
-            conn.asks.now(sender, self.now.at);
+            conn.asks.again(sender, self.now.at);
         }
     }
 

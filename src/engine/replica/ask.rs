@@ -19,7 +19,7 @@ const LONGEST_REPEAT: Duration = Duration::from_secs(60);
 /// How long a request waits for an answer that is being applied.
 const APPLYING_PAUSE: Duration = Duration::from_millis(500);
 /// After so many unanswered requests a site is taken to be gone; it will say when it is back.
-const MAX_ATTEMPTS: u32 = 5;
+const MAX_ATTEMPTS: usize = 5;
 /// How many requests of a connection are remembered.
 pub(super) const MAX_ASKED: usize = 64;
 
@@ -38,8 +38,20 @@ pub(super) struct Asked {
 struct Ask {
     /// When to send it, or to send it again.
     due: Duration,
-    attempts: u32,
+    /// The requests that have gone out for it.
+    sent: Vec<String>,
     queued: bool,
+}
+
+impl Ask {
+    fn due(at: Duration) -> Self {
+        Ask { due: at, sent: Vec::new(), queued: false }
+    }
+
+    /// Nothing has gone out for it, nor is about to.
+    fn is_planned(&self) -> bool {
+        self.sent.is_empty() && !self.queued
+    }
 }
 
 /// The outstanding requests.
@@ -58,19 +70,20 @@ impl Asks {
     }
 
     pub(super) fn everyone_now(&mut self, now: Duration) {
-        self.open.insert(None, Ask { due: now, attempts: 0, queued: false });
+        self.open.insert(None, Ask::due(now));
     }
 
     /// Asks a site at `at`, or earlier if that is planned already.
     pub(super) fn at(&mut self, site: SiteId, at: Duration) {
-        let ask = self.open.or_insert_with(Some(site), || Ask { due: at, attempts: 0, queued: false });
-        if ask.attempts == 0 {
+        let ask = self.open.or_insert_with(Some(site), || Ask::due(at));
+        if ask.is_planned() {
             ask.due = ask.due.min(at);
         }
     }
 
-    pub(super) fn now(&mut self, site: SiteId, now: Duration) {
-        self.open.insert(Some(site), Ask { due: now, attempts: 0, queued: false });
+    /// Asks a site anew, whatever was asked of it before.
+    pub(super) fn again(&mut self, site: SiteId, now: Duration) {
+        self.open.insert(Some(site), Ask::due(now));
     }
 
     /// Asks because something is missing, not more often than every `pause`.
@@ -79,8 +92,13 @@ impl Asks {
         self.at(site, earliest);
     }
 
-    pub(super) fn answered(&mut self, target: Target) {
-        self.open.remove(&target);
+    /// An answer has come, to the request of this name if it names one. A later request stays open: were it closed
+    /// by the answer to an earlier one, each of the two would be followed by a request, and so on with every page.
+    pub(super) fn answered(&mut self, target: Target, reference: Option<&String>) {
+        let closed = |ask: &Ask| ask.is_planned() || reference.is_none_or(|name| ask.sent.contains(name));
+        if self.open.get(&target).is_some_and(closed) {
+            self.open.remove(&target);
+        }
     }
 
     /// The peer wants to be left alone for a while.
@@ -114,7 +132,7 @@ impl Asks {
 
     /// Gives up on whoever never answers.
     fn take_hopeless(&mut self, now: Duration) -> Vec<Target> {
-        let hopeless = |ask: &Ask| !ask.queued && ask.due <= now && ask.attempts >= MAX_ATTEMPTS;
+        let hopeless = |ask: &Ask| !ask.queued && ask.due <= now && ask.sent.len() >= MAX_ATTEMPTS;
         let gone: Vec<Target> =
             self.open.iter().filter(|(_, ask)| hopeless(ask)).map(|(target, _)| *target).collect();
         self.open.retain(|_, ask| !hopeless(ask));
@@ -133,14 +151,15 @@ impl Asks {
         due
     }
 
-    fn sent(&mut self, target: Target, now: Duration) {
+    fn sent(&mut self, target: Target, reference: &str, now: Duration) {
         if let Some(site) = target {
             self.last.insert(site, now);
         }
         if let Some(ask) = self.open.get_mut(&target) {
-            let wait = FIRST_REPEAT * 2_u32.saturating_pow(ask.attempts.min(6));
+            let attempts = u32::try_from(ask.sent.len()).unwrap_or(u32::MAX);
+            let wait = FIRST_REPEAT * 2_u32.saturating_pow(attempts.min(6));
             ask.queued = false;
-            ask.attempts += 1;
+            ask.sent.push(reference.to_owned());
             ask.due = now + wait.min(LONGEST_REPEAT);
         }
     }
@@ -180,7 +199,7 @@ impl Replica {
         let now = self.now.at;
         let Some(conn) = &mut self.conn else { return };
         let reference = conn.reference();
-        conn.asks.sent(target, now);
+        conn.asks.sent(target, &reference, now);
         if let Some(site) = target {
             conn.served(site, now);
         }

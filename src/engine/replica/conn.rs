@@ -97,7 +97,7 @@ impl Conn {
 
     pub(super) fn ask_again_now(&mut self, now: Duration) {
         match &self.mode {
-            Mode::Storing(upload) => self.asks.now(upload.log, now),
+            Mode::Storing(upload) => self.asks.again(upload.log, now),
             Mode::Probing(_) | Mode::Plain(_) => self.asks.everyone_now(now),
         }
     }

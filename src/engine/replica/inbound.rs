@@ -170,9 +170,9 @@ impl Replica {
         let last_part = response.part.is_none_or(|part| part.is_last());
         if addressed && last_part && (reference.is_none() || carried.is_some()) {
             // An answer to our broadcast settles what we wanted of this sender, and that somebody is there.
-            conn.asks.answered(Some(from));
+            conn.asks.answered(Some(from), reference.as_ref());
             if carried.is_some() {
-                conn.asks.answered(None);
+                conn.asks.answered(None, reference.as_ref());
             }
         }
         let advance = match (&run, base_version) {
