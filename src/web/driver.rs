@@ -90,8 +90,12 @@ impl Driver {
             return;
         }
         while let Some(input) = self.next_input() {
+            let epoch = self.epoch.get();
             for output in self.handle(input) {
-                self.carry_out(output);
+                // A listener may have called stop(): what is left concerns a session that is over, but for the waits.
+                if self.epoch.get() == epoch || matches!(output, Output::Settled { .. }) {
+                    self.carry_out(output);
+                }
             }
         }
         self.draining.set(false);
