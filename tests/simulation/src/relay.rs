@@ -113,7 +113,8 @@ impl Storing {
                 let incomplete = push.run.is_none()
                     && push.changes.iter().any(|row| row.as_ref().is_ok_and(Change::revives_row));
                 let mut out = self.store(site_id, timestamp, push, true);
-                if incomplete && !self.failing && self.asked.contains(&conn) {
+                if incomplete && !self.failing {
+                    self.asked.insert(conn);
                     out.push(self.request());
                 }
                 out
