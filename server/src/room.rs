@@ -202,8 +202,6 @@ impl Membership {
         if push.changes.is_empty() && push.reference.is_none() {
             return;
         }
-        // A peer that knows only the seed leaves rows behind when it moves or revives one: only an answer has them.
-        let incomplete = push.run.is_none() && push.changes.iter().flatten().any(Change::revives_row);
         let origin = Origin {
             site_id,
             timestamp,
@@ -213,19 +211,6 @@ impl Membership {
             current_version: push.current_version,
         };
         self.store(origin, push.changes, true).await;
-        if incomplete {
-            self.ask().await;
-        }
-    }
-
-    /// Asks a peer that knows only the seed for everything it has.
-    async fn ask(&self) {
-        let room = &self.room;
-        let _order = room.order.lock().await;
-        if let Ok(clock) = room.log.clock(&room.user.sub).await {
-            self.may_ask();
-            self.reply(&reply::request(&room.user, &room.run, &clock, now_ms()));
-        }
     }
 
     /// Stores what a peer answers that the relay asked. Nobody else's answers are the relay's business.

@@ -113,8 +113,7 @@ impl Storing {
                 let incomplete = push.run.is_none()
                     && push.changes.iter().any(|row| row.as_ref().is_ok_and(Change::revives_row));
                 let mut out = self.store(site_id, timestamp, push, true);
-                if incomplete && !self.failing {
-                    self.asked.insert(conn);
+                if incomplete && !self.failing && self.asked.contains(&conn) {
                     out.push(self.request());
                 }
                 out
