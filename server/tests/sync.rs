@@ -474,9 +474,15 @@ async fn devices_that_push_at_once_all_hear_of_offsets_in_their_order() {
     let mut listener = relay.device("alice", 9).await;
     listener.expect_nothing().await;
     let (writers, pushes) = (4, 25);
-    let mut tasks = Vec::new();
+    // A device hears what is pushed after it joined: all of them join before the first push.
+    let mut devices = Vec::new();
     for name in 0..writers {
         let mut device = relay.device("alice", name).await;
+        device.expect_nothing().await;
+        devices.push(device);
+    }
+    let mut tasks = Vec::new();
+    for (name, mut device) in devices.into_iter().enumerate() {
         tasks.push(tokio::spawn(async move {
             for n in 0..pushes {
                 let row = column(&format!("{name}/{n}"), "a", 1, json!(n), 1);
