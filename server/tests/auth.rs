@@ -94,10 +94,10 @@ fn the_secret_may_stand_in_a_file() {
 #[tokio::test]
 async fn a_connection_that_shows_no_sign_of_life_is_closed_and_one_that_answers_pings_is_not() {
     let directory = tempfile::tempdir().unwrap();
-    let relay = Relay::start(directory.path(), &["--ping-interval", "100ms", "--idle-timeout", "1s"]).await;
+    let relay = Relay::start(directory.path(), &["--ping-interval", "200ms", "--idle-timeout", "3s"]).await;
     let (mut dead, mut alive) = (relay.device("alice", 1).await, relay.device("alice", 2).await);
     // Reading is what answers pings.
-    let answered = tokio::time::timeout(std::time::Duration::from_secs(3), alive.receive()).await;
+    let answered = tokio::time::timeout(std::time::Duration::from_secs(6), alive.receive()).await;
     assert!(answered.is_err(), "neither a message came nor an end");
     assert_eq!(dead.closed().await, (1001, "no sign of life".into()));
     alive.expect_nothing().await;
