@@ -9,6 +9,7 @@ use crate::engine::replica::Problem;
 /// An error on its way to JavaScript. Turn it into a `JsValue` with `into()`.
 #[derive(Debug, Clone)]
 pub struct SyncError {
+    name: &'static str,
     code: &'static str,
     message: String,
     retryable: bool,
@@ -22,6 +23,7 @@ impl SyncError {
     /// `code` is one of `ErrorCode` in types.d.ts.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         SyncError {
+            name: "SyncError",
             code,
             message: message.into(),
             retryable: false,
@@ -30,6 +32,13 @@ impl SyncError {
             retry_after: None,
             cause: None,
         }
+    }
+
+    /// As the platform names such an error, where apps go by that.
+    #[must_use]
+    pub fn name(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
     }
 
     /// Trying again later may help.
@@ -71,7 +80,7 @@ impl SyncError {
 impl From<SyncError> for JsValue {
     fn from(error: SyncError) -> JsValue {
         let made: JsValue = Error::new(&error.message).into();
-        set(&made, "name", &"SyncError".into());
+        set(&made, "name", &error.name.into());
         set(&made, "code", &error.code.into());
         set(&made, "retryable", &error.retryable.into());
         if let Some(status) = error.status {

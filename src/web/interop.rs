@@ -1,10 +1,12 @@
-//! Small things that JavaScript has and `js_sys` lacks in this shape: plain objects, a promise with its two ends,
+//! Small things that JavaScript has and `js_sys` lacks in this shape: plain objects, JSON, a promise with its two ends,
 //! abort signals, random bits. Decides nothing. Called by the classes and drivers of `web`.
 
 use std::cell::RefCell;
 
-use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
+use js_sys::{Function, JsString, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
+
+use super::error::SyncError;
 
 /// A plain object of these fields; those that are undefined are left out.
 pub(super) fn object(fields: &[(&str, JsValue)]) -> JsValue {
@@ -26,6 +28,31 @@ pub(super) fn field(object: &JsValue, name: &str) -> JsValue {
 /// Whether the object has this method.
 pub(super) fn has_method(object: &JsValue, name: &str) -> bool {
     field(object, name).is_function()
+}
+
+/// What an option says: its value, or what its function returns.
+pub(super) fn ask(option: &JsValue) -> Result<JsValue, JsValue> {
+    match option.dyn_ref::<Function>() {
+        Some(function) => function.call0(&JsValue::UNDEFINED),
+        None => Ok(option.clone()),
+    }
+}
+
+/// A listener of the app.
+pub(super) fn function(listener: JsValue) -> Result<Function, JsValue> {
+    listener.dyn_into().map_err(|_| SyncError::new("bad-option", "a listener must be a function").into())
+}
+
+/// JavaScript's own JSON of a value.
+pub(super) fn to_json(value: &JsValue) -> Result<JsString, JsValue> {
+    stringify(value)?.dyn_into()
+}
+
+/// Marks a promise as looked after: a call that nobody awaits must not end as an unhandled rejection. Whoever does await
+/// it still gets the error. `Boolean` is a function that does nothing with what it is given.
+pub(super) fn handled(promise: &Promise) {
+    let nothing = field(&js_sys::global(), "Boolean");
+    let _ = promise.unchecked_ref::<Thenable>().then(&JsValue::UNDEFINED, &nothing);
 }
 
 /// A promise and how to settle it.
@@ -60,6 +87,16 @@ impl Deferred {
 
 #[wasm_bindgen]
 extern "C" {
+    // As js_sys has them, but the text stays a JavaScript string.
+    #[wasm_bindgen(catch, js_namespace = JSON, js_name = parse)]
+    pub(super) fn parse_json(text: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch, js_namespace = JSON)]
+    fn stringify(value: &JsValue) -> Result<JsValue, JsValue>;
+
+    type Thenable;
+    #[wasm_bindgen(method, catch)]
+    fn then(this: &Thenable, kept: &JsValue, broken: &JsValue) -> Result<JsValue, JsValue>;
+
     #[derive(Debug, Clone)]
     pub(super) type AbortSignal;
 
@@ -108,6 +145,15 @@ impl AbortListener {
 impl Drop for AbortListener {
     fn drop(&mut self) {
         let _ = self.signal.remove_event_listener("abort", self.callback.as_ref().unchecked_ref());
+    }
+}
+
+/// A signal's own reason; old signals have none.
+pub(super) fn abort_reason(reason: JsValue) -> JsValue {
+    if reason.is_undefined() {
+        SyncError::new("aborted", "This operation was aborted").name("AbortError").into()
+    } else {
+        reason
     }
 }
 

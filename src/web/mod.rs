@@ -5,6 +5,7 @@ mod driver;
 pub mod error;
 mod events;
 mod interop;
+mod listeners;
 mod options;
 mod socket;
 mod store;

@@ -9,6 +9,7 @@ use js_sys::{Array, Reflect, Set};
 use wasm_bindgen::prelude::*;
 
 use super::interop::{field, object};
+use crate::engine::requests::Kind;
 pub use error::SyncResponseValidationError;
 use error::{Issue, refuse};
 
@@ -36,6 +37,18 @@ pub(super) fn server_push(changes: &JsValue) -> Result<(), JsValue> {
         return Err(refuse(&[Issue::new("Server push must be an array", "")]));
     }
     check_changes(changes).map_err(|issue| refuse(&[issue]))
+}
+
+/// Checks the answer to a request of a transport, and completes it.
+pub(super) fn read(kind: Kind, changes: &JsValue, answer: &JsValue) -> Result<JsValue, JsValue> {
+    match kind {
+        Kind::Push => {
+            let result = push_result(answer, &JsValue::UNDEFINED)?;
+            complete(changes, &result);
+            Ok(result)
+        }
+        Kind::Pull => pull_result(answer, &JsValue::UNDEFINED),
+    }
 }
 
 fn check(
@@ -124,7 +137,7 @@ fn each(
 
 /// Makes a push result speak of exactly what was pushed: an id that it leaves out becomes an error, so that the engine
 /// knows what to do with it, and an accepted id that nobody pushed is taken out.
-pub(super) fn complete(changes: &JsValue, result: &JsValue) {
+fn complete(changes: &JsValue, result: &JsValue) {
     if !Array::is_array(changes) {
         return;
     }
@@ -148,6 +161,8 @@ pub(super) fn complete(changes: &JsValue, result: &JsValue) {
         errors.push(&object(&[
             ("id", id),
             ("error", "The server's answer does not mention this change".into()),
+            // Ours alone, to be told from an error that the server has stated.
+            ("code", "not-mentioned".into()),
         ]));
     }
 }

@@ -4,7 +4,6 @@
 mod calls;
 mod driver;
 mod frames;
-mod listeners;
 mod network;
 mod options;
 
@@ -14,7 +13,8 @@ use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 
 use super::error::SyncError;
-use super::interop::{field, object};
+use super::interop::{field, function, object};
+use super::listeners::Listeners;
 use super::socket::Socket;
 use crate::engine::link::Input;
 use crate::engine::requests::Kind;
@@ -141,11 +141,7 @@ impl WsTransport {
         if self.driver.options.protocol == protocol {
             self.driver.add_news_listener(listener)
         } else {
-            listeners::Listeners::new("").add(listener)
+            Listeners::new("").add(listener)
         }
     }
-}
-
-fn function(listener: JsValue) -> Result<Function, JsValue> {
-    listener.dyn_into().map_err(|_| SyncError::new("bad-option", "a listener must be a function").into())
 }

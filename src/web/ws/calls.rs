@@ -8,13 +8,13 @@ use std::time::Duration;
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 
-use super::driver::{Driver, handled};
+use super::driver::Driver;
 use super::frames;
 use super::options::{self, Protocol};
 use crate::engine::link::{Input, Phase, SocketId};
 use crate::engine::requests::{Kind, Match, RequestNo, Requests};
 use crate::web::error::{SyncError, report};
-use crate::web::interop::{AbortListener, Deferred, field};
+use crate::web::interop::{AbortListener, Deferred, abort_reason, field, handled, to_json};
 use crate::web::{timer, validate};
 
 #[derive(Debug)]
@@ -91,13 +91,13 @@ fn try_start(
     }
     let signal = field(given, "signal");
     if field(&signal, "aborted").is_truthy() {
-        return Err(reason(field(&signal, "reason")));
+        return Err(abort_reason(field(&signal, "reason")));
     }
     let Some((_, socket)) = driver.open_socket() else { return Err(not_open(driver)) };
     let own = options::duration(field(given, "timeout").as_f64().unwrap_or(f64::INFINITY));
     let timeout = [own, driver.options.request_timeout].into_iter().flatten().min();
     // Nothing is booked before everything that can throw has not.
-    let payload = frames::stringify(payload)?;
+    let payload = to_json(payload)?;
     let (number, id) = driver.calls.requests.borrow_mut().begin(timer::now(), kind, timeout);
     let frame = frames::around(kind.as_str(), Some(&id), &payload);
     let deferred = Deferred::new();
@@ -134,21 +134,11 @@ fn listen(
     let listener = AbortListener::new(signal, move |why| {
         if let Some(driver) = driver.upgrade() {
             forget(&driver, number);
-            driver.calls.reject(number, &reason(why));
+            driver.calls.reject(number, &abort_reason(why));
             driver.set_timer();
         }
     });
-    listener.map(Some).map_err(reason)
-}
-
-/// The signal's own reason; old signals have none.
-fn reason(reason: JsValue) -> JsValue {
-    if !reason.is_undefined() {
-        return reason;
-    }
-    let error: JsValue = SyncError::new("aborted", "This operation was aborted").into();
-    error.unchecked_ref::<js_sys::Error>().set_name("AbortError");
-    error
+    listener.map(Some).map_err(abort_reason)
 }
 
 fn not_open(driver: &Rc<Driver>) -> JsValue {
@@ -174,7 +164,7 @@ pub(super) fn answered(driver: &Rc<Driver>, socket: SocketId, id: &str, kind: Ki
         }
         Match::Settles(number) => {
             let Some(call) = driver.calls.take(number) else { return };
-            match read(&call, payload) {
+            match validate::read(call.kind, &call.changes, payload) {
                 Ok(result) => {
                     call.deferred.resolve(&result);
                     driver.dispatch(Input::Healthy { socket });
@@ -184,17 +174,6 @@ pub(super) fn answered(driver: &Rc<Driver>, socket: SocketId, id: &str, kind: Ki
         }
     }
     driver.set_timer();
-}
-
-fn read(call: &Call, payload: &JsValue) -> Result<JsValue, JsValue> {
-    match call.kind {
-        Kind::Push => {
-            let result = validate::push_result(payload, &JsValue::UNDEFINED)?;
-            validate::complete(&call.changes, &result);
-            Ok(result)
-        }
-        Kind::Pull => validate::pull_result(payload, &JsValue::UNDEFINED),
-    }
 }
 
 /// An error has come; one that answers nothing of ours is only reported.

@@ -12,12 +12,12 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::calls::Calls;
-use super::listeners::Listeners;
 use super::network::Network;
 use super::options::{Options, Protocol};
 use crate::engine::link::{ConnectError, Input, Link, Output, Phase, SocketId};
 use crate::web::error::{SyncError, report};
-use crate::web::interop::{Deferred, field, has_method, object};
+use crate::web::interop::{Deferred, ask, field, handled, has_method, object};
+use crate::web::listeners::Listeners;
 use crate::web::socket::{self, Ear, Event, Socket};
 use crate::web::timer::{self, Timer};
 use crate::wire::CloseCode;
@@ -421,14 +421,6 @@ fn ear(driver: Weak<Driver>) -> Ear {
     })
 }
 
-/// What an option says: its value, or what its function returns.
-fn ask(option: &JsValue) -> Result<JsValue, JsValue> {
-    match option.dyn_ref::<Function>() {
-        Some(function) => function.call0(&JsValue::UNDEFINED),
-        None => Ok(option.clone()),
-    }
-}
-
 pub(super) fn unreadable(message: &str) -> SyncError {
     SyncError::new("malformed-message", message)
 }
@@ -454,18 +446,4 @@ fn connect_error(error: &ConnectError, cause: Option<&JsValue>) -> JsValue {
         Some(cause) => made.cause(cause).into(),
         None => made.into(),
     }
-}
-
-#[wasm_bindgen]
-extern "C" {
-    type Thenable;
-    #[wasm_bindgen(method, catch)]
-    fn then(this: &Thenable, kept: &JsValue, broken: &JsValue) -> Result<JsValue, JsValue>;
-}
-
-/// Marks a promise as looked after: a call that nobody awaits must not end as an unhandled rejection. Whoever does await
-/// it still gets the error. `Boolean` is a function that does nothing with what it is given.
-pub(super) fn handled(promise: &Promise) {
-    let nothing = field(&js_sys::global(), "Boolean");
-    let _ = promise.unchecked_ref::<Thenable>().then(&JsValue::UNDEFINED, &nothing);
 }

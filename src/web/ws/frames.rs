@@ -11,23 +11,9 @@ use super::driver::{Driver, unreadable};
 use crate::engine::link::SocketId;
 use crate::engine::requests::Kind;
 use crate::web::error::{SyncError, report};
-use crate::web::interop::field;
+use crate::web::interop::{field, parse_json, to_json};
 use crate::web::validate;
 use crate::wire::push_pull::{self, Envelope, ServerFrame, UNKNOWN_ERROR};
-
-#[wasm_bindgen]
-extern "C" {
-    // As js_sys has it, but the text stays a JavaScript string.
-    #[wasm_bindgen(catch, js_namespace = JSON)]
-    fn parse(text: &JsValue) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(catch, js_namespace = JSON, js_name = stringify)]
-    fn write(value: &JsValue) -> Result<JsValue, JsValue>;
-}
-
-/// JavaScript's own JSON of a payload.
-pub(super) fn stringify(payload: &JsValue) -> Result<JsString, JsValue> {
-    write(payload)?.dyn_into()
-}
 
 pub(super) fn around(kind: &str, request_id: Option<&str>, payload: &JsString) -> JsValue {
     let (before, after) = push_pull::around(kind, request_id);
@@ -40,12 +26,12 @@ pub(super) fn auth(headers: &JsValue) -> Result<Option<JsValue>, JsValue> {
     if Object::keys(object).length() == 0 {
         return Ok(None);
     }
-    Ok(Some(around("auth", None, &stringify(headers)?)))
+    Ok(Some(around("auth", None, &to_json(headers)?)))
 }
 
 /// Reads a frame and passes it to whom it concerns.
 pub(super) fn received(driver: &Rc<Driver>, socket: SocketId, text: &JsValue) {
-    let frame = match parse(text) {
+    let frame = match parse_json(text) {
         Ok(frame) => frame,
         Err(thrown) => return report(&unreadable("a frame is not JSON").cause(&thrown).into()),
     };

@@ -1,5 +1,5 @@
 //! Callbacks of the app for one kind of news. Decides that a snapshot is called and that what one throws is
-//! reported and stops nobody. Used by [`super::driver`], with no borrow held.
+//! reported and stops nobody. Used by the transports, with no borrow held.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use std::rc::Rc;
 use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
-use crate::web::error::report_thrown;
+use super::error::report_thrown;
 
 #[derive(Debug)]
 pub(super) struct Listeners {
