@@ -1,6 +1,6 @@
 //! `cargo xtask pack`: from the Rust crate to the npm package.
 //! Decides what is in the package and in which order it is made; the public API is the crate's, the loader's
-//! (`src/web/js/`) and `src/web/types.d.ts`'s. Called by `main`, and by every task that needs the package.
+//! (`src/web/js/`) and the types' beside it. Called by `main`, and by every task that needs the package.
 
 mod glue;
 mod size;
@@ -20,7 +20,9 @@ use crate::workspace::Workspace;
 
 const TEMPLATE: &str = "pkg.json.template";
 const LOADERS: &str = "src/web/js";
-const TYPES: &str = "src/web/types.d.ts";
+/// The hand-written types, and what the package calls them.
+const TYPES: [(&str, &str); 2] =
+    [("src/web/types.d.ts", "index.d.ts"), ("src/web/testing.d.ts", "testing.d.ts")];
 /// Where npm installs wasm-opt; shared with the tests.
 pub(crate) const TOOLS: &str = "tests";
 
@@ -73,7 +75,9 @@ fn inputs(ws: &Workspace, wasm: &Path, tools: &Path) -> Result<Inputs> {
     inputs.file(tools)?;
     inputs.file(&ws.path("Cargo.toml"))?;
     inputs.file(&ws.path(TEMPLATE))?;
-    inputs.file(&ws.path(TYPES))?;
+    for (types, _) in TYPES {
+        inputs.file(&ws.path(types))?;
+    }
     inputs.file(&ws.path(TOOLS).join("package-lock.json"))?;
     inputs.folder(&ws.path(LOADERS), &[])?;
     for page in LICENSES.iter().chain(&PAGES).map(|name| ws.path(name)).filter(|path| path.exists()) {
@@ -102,7 +106,9 @@ fn fill(ws: &Workspace, wasm: &Path, tools: &Path) -> Result<()> {
         let name = file.file_name().context("a loader without a name")?;
         run::copy(&file, &pkg.join(name))?;
     }
-    run::copy(&ws.path(TYPES), &pkg.join("index.d.ts"))?;
+    for (types, name) in TYPES {
+        run::copy(&ws.path(types), &pkg.join(name))?;
+    }
     for name in LICENSES {
         run::copy(&ws.path(name), &pkg.join(name))?;
     }
