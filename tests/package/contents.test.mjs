@@ -15,9 +15,10 @@ const scripts = readdirSync(pkg).filter((name) => name.endsWith(".js"));
 
 test("the tarball carries the entries, their types, one wasm file and the licenses", () => {
   const files = readdirSync(pkg);
-  for (const name of ["index.js", "index.d.ts", "slim.js", "slim.d.ts", "inline.js", "inline.d.ts", "package.json"]) {
-    assert.ok(files.includes(name), name);
+  for (const name of ["index", "slim", "inline", "testing"]) {
+    assert.ok(files.includes(`${name}.js`) && files.includes(`${name}.d.ts`), name);
   }
+  assert.ok(files.includes("package.json"));
   assert.deepEqual(files.filter((name) => name.endsWith(".wasm")), ["crsqlite_sync_bg.wasm"]);
   assert.ok(files.includes("LICENSE-MIT") && files.includes("LICENSE-APACHE"));
 });
@@ -31,6 +32,13 @@ test("exactly one file names the wasm by its address, and it is the main entry",
 test("no module waits at its top level, so CommonJS can require it too", { skip: !canRequire && "an old Node" }, () => {
   const require = createRequire(import.meta.url);
   for (const name of scripts) assert.doesNotThrow(() => require(join(pkg, name)), name);
+});
+
+test("the testing entry carries no wasm and needs nothing of the others", () => {
+  for (const name of scripts.filter((name) => name.startsWith("testing"))) {
+    const imports = [...read(name).matchAll(/from "(.+?)"/g)].map((match) => match[1]);
+    assert.deepEqual(imports.filter((from) => !from.startsWith("./testing-")), [], name);
+  }
 });
 
 test("the inline entry carries the same wasm as the file", async () => {

@@ -1,18 +1,28 @@
 // The packed package in a folder of its own, installed as a user would, and pieces of programs run against it there.
+// npm installs it once per tarball; every test file gets a copy, so that none sees what another one writes.
 import { execFile, execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const tarball = process.env.CRSQLITE_SYNC_TARBALL ?? join(root, "target/pack/crsqlite-sync.tgz");
+const below = join(root, "target/package-tests");
 
 /** What `npm install` leaves on the user's disk. Removed when the process ends. */
 export const app = emptyFolder();
-writeFileSync(join(app, "package.json"), JSON.stringify({ name: "app", private: true, type: "module" }));
-npm(["install", "--no-audit", "--no-fund", "--no-package-lock", "--offline", tarball]);
+process.on("exit", () => rmSync(app, { recursive: true, force: true }));
+cpSync(installed(), app, { recursive: true });
 
 export const pkg = join(app, "node_modules/crsqlite-sync");
+
+const resolve = createRequire(join(app, "package.json")).resolve;
+/** Imports an entry as the user's app does. */
+export const load = (entry) => import(pathToFileURL(resolve(entry)).href);
+/** The bytes of the wasm file, from the address that the package exports. */
+export const wasm = () => readFileSync(resolve("crsqlite-sync/crsqlite_sync_bg.wasm"));
 
 /** Writes a file of the user's app. */
 export function write(name, text) {
@@ -43,16 +53,33 @@ export function run(code) {
   });
 }
 
-function emptyFolder() {
-  const below = join(root, "target/package-tests");
-  mkdirSync(below, { recursive: true });
-  const folder = mkdtempSync(join(below, "app-"));
-  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+// Named after the tarball's content, so that no old one is ever taken for it.
+function installed() {
+  const name = `installed-${createHash("sha256").update(readFileSync(tarball)).digest("hex").slice(0, 16)}`;
+  const folder = join(below, name);
+  if (existsSync(folder)) return folder;
+  const fresh = emptyFolder();
+  writeFileSync(join(fresh, "package.json"), JSON.stringify({ name: "app", private: true, type: "module" }));
+  npm(["install", "--no-audit", "--no-fund", "--no-package-lock", "--offline", tarball], fresh);
+  for (const old of readdirSync(below).filter((other) => other.startsWith("installed-") && other !== name)) {
+    rmSync(join(below, old), { recursive: true, force: true });
+  }
+  try {
+    renameSync(fresh, folder);
+  } catch {
+    // Another test file was quicker.
+    rmSync(fresh, { recursive: true, force: true });
+  }
   return folder;
 }
 
-function npm(args) {
+function emptyFolder() {
+  mkdirSync(below, { recursive: true });
+  return mkdtempSync(join(below, "app-"));
+}
+
+function npm(args, cwd) {
   // npm is a script on Windows, and scripts need a shell there.
   const [name, shell] = process.platform === "win32" ? ["npm.cmd", true] : ["npm", false];
-  execFileSync(name, args, { cwd: app, shell, stdio: ["ignore", "ignore", "inherit"] });
+  execFileSync(name, args, { cwd, shell, stdio: ["ignore", "ignore", "inherit"] });
 }

@@ -11,7 +11,7 @@ test("importing any entry runs nothing: no request, no compilation, no global", 
       WebAssembly[name] = () => seen.push(name);
     }
     const before = Reflect.ownKeys(globalThis).length;
-    await Promise.all(["crsqlite-sync", "crsqlite-sync/slim", "crsqlite-sync/inline"].map((entry) => import(entry)));
+    await Promise.all(["crsqlite-sync", "crsqlite-sync/slim", "crsqlite-sync/inline", "crsqlite-sync/testing"].map((entry) => import(entry)));
     if (Reflect.ownKeys(globalThis).length !== before) seen.push("global");
     print(seen);
   `);

@@ -27,11 +27,36 @@ const good = `
   export { done, other, slim };
 `;
 
+const testing = `
+  import { FakeNetwork, type Faults, type ServerRequest, type ServerSocket } from "crsqlite-sync/testing";
+  const storm: Faults = { drop: 0.1, lose: 0.1, duplicate: 0.1, reorder: 0.1, delayMs: [5, 50] };
+  using network = new FakeNetwork({ seed: 7, faults: storm, closing: "never" }).install();
+  network.onSocket = (socket: ServerSocket) => void socket.accept().say({ hello: 1 }).close(4001, "who are you?");
+  network.onRequest = (request: ServerRequest) => {
+    if (request.path === "/sync/push") request.limit(3);
+    else request.respond({ changes: [] }, { headers: { etag: "1" }, bodyDelayMs: 5 });
+  };
+  const socket: WebSocket = new network.WebSocket("wss://example.test");
+  const code: number | undefined = network.socket.closed?.code;
+  const frame: Promise<any> = network.nextSocket().then((made) => made.nextFrame());
+  export { code, frame, socket };
+`;
+
 for (const moduleResolution of ["nodenext", "bundler"]) {
   test(`a strict app compiles with moduleResolution ${moduleResolution}`, () => {
     assert.equal(check(`good-${moduleResolution}`, good, moduleResolution), "");
   });
+
+  test(`a strict app's tests compile with moduleResolution ${moduleResolution}`, () => {
+    assert.equal(check(`testing-${moduleResolution}`, testing, moduleResolution), "");
+  });
 }
+
+test("what only the package makes cannot be made by hand, and a misspelt fault is found", () => {
+  assert.match(check("made", 'import { ServerSocket } from "crsqlite-sync/testing"; new ServerSocket();', "bundler"), /TS2673/);
+  const typo = 'import { FakeNetwork } from "crsqlite-sync/testing"; new FakeNetwork({ faults: { dropp: 1 } });';
+  assert.match(check("typo", typo, "bundler"), /TS2561|TS2353/);
+});
 
 test("the slim entry must be given its module", () => {
   const bad = 'import { init } from "crsqlite-sync/slim"; void init();';

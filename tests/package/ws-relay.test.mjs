@@ -1,0 +1,81 @@
+// WsTransport with the relay protocol: text frames, moved as they are.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { errorOf, make, network, opened, tick, url } from "./contract.mjs";
+
+test("relay: frames go out as they are and come in as they are", async () => {
+  const transport = await opened({ protocol: "relay", headers: { token: "unused" } });
+  const heard = [];
+  transport.onMessage((frame) => heard.push(frame));
+  assert.equal(transport.send("out"), true);
+  network.socket.say("in");
+  assert.deepEqual([network.socket.received, heard], [["out"], ["in"]]);
+});
+
+test("relay: send says false when there is no open connection", async () => {
+  const transport = make({ protocol: "relay" });
+  assert.equal(transport.send("x"), false);
+  transport.connect();
+  assert.equal(transport.send("x"), false);
+  network.socket.accept();
+  network.socket.client.readyState = 2;
+  assert.equal(transport.send("x"), false);
+});
+
+test("relay: frames that come before the first listener wait, but not beyond their connection", async () => {
+  const transport = await opened({ protocol: "relay" });
+  network.socket.say("lost with its connection");
+  network.socket.drop();
+  tick(1251);
+  network.socket.accept();
+  network.socket.say("one");
+  network.socket.say("two");
+  const heard = [];
+  transport.onMessage((frame) => heard.push(frame));
+  assert.deepEqual(heard, ["one", "two"]);
+});
+
+test("relay: it waits a second, for ever, and healthy() brings that back", async () => {
+  const transport = await opened({ protocol: "relay" });
+  for (let turn = 0; turn < 20; turn += 1) {
+    network.socket.drop();
+    tick(300_000);
+    network.socket.accept();
+  }
+  transport.healthy();
+  network.socket.drop();
+  assert.ok(transport.status.retryAt - Date.now() <= 1251);
+});
+
+test("relay: push and pull are refused, and the address is shown", async () => {
+  const transport = await opened({ protocol: "relay" });
+  assert.equal((await errorOf(transport.push([]))).code, "bad-option");
+  assert.deepEqual([transport.url, make({ url: () => url }).url, make({ url: new URL(url) }).url], [url, undefined, url]);
+});
+
+test("dropping a connection tries again with backoff", async () => {
+  const transport = await opened({ protocol: "relay" });
+  transport.drop();
+  assert.deepEqual([transport.state, transport.status.reason, network.socket.closed?.code], ["waiting", "dropped", 1000]);
+});
+
+test("going offline waits without counting, and coming back connects at once", async (t) => {
+  const listeners = { online: new Set(), offline: new Set() };
+  globalThis.addEventListener = (kind, listener) => listeners[kind].add(listener);
+  globalThis.removeEventListener = (kind, listener) => listeners[kind].delete(listener);
+  t.after(() => { delete globalThis.addEventListener; delete globalThis.removeEventListener; });
+  const navigatorBefore = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+  const device = { onLine: true };
+  Object.defineProperty(globalThis, "navigator", { value: device, configurable: true });
+  t.after(() => navigatorBefore ? Object.defineProperty(globalThis, "navigator", navigatorBefore) : delete globalThis.navigator);
+  const transport = await opened({ maxReconnectAttempts: 1 });
+  device.onLine = false;
+  for (const listener of listeners.offline) listener();
+  network.socket.drop();
+  assert.equal(transport.state, "offline");
+  device.onLine = true;
+  for (const listener of listeners.online) listener();
+  assert.deepEqual([transport.state, network.sockets.length], ["connecting", 2]);
+  await transport.disconnect();
+  assert.deepEqual([listeners.online.size, listeners.offline.size], [0, 0]);
+});
