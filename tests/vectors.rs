@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a test may
 
 use crsqlite_sync::wire::push_pull::{ClientFrame, Envelope, ServerFrame, encode};
-use crsqlite_sync::wire::{Change, Decoded, Message, Pk, Row, Value};
+use crsqlite_sync::wire::{Change, Decoded, Message, Pk, Row, Value, record};
 use serde_json::Value as Json;
 
 #[cfg(target_arch = "wasm32")]
@@ -13,6 +13,7 @@ wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 
 const RELAY: &str = include_str!("vectors/relay.json");
 const PUSH_PULL: &str = include_str!("vectors/push-pull.json");
+const RECORDS: &str = include_str!("vectors/records.json");
 
 fn vectors(file: &str, section: &str) -> Vec<Json> {
     let all: Json = serde_json::from_str(file).unwrap();
@@ -178,6 +179,29 @@ fn every_frame_of_the_push_pull_contract_is_what_the_vectors_say() {
         assert_eq!(read, Ok((is, request_id.map(str::to_owned), payload)), "{name}");
         if let Some(payload) = payload {
             assert_eq!(encode(is, request_id, payload), text(&vector, "encoded"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_record_is_a_row_or_refused_or_somebody_elses_as_the_vectors_say() {
+    for vector in vectors(RECORDS, "records") {
+        let name = name(&vector);
+        let mut rows = record::read(&format!("[{}]", text(&vector, "text"))).unwrap();
+        let row = rows.pop();
+        match text(&vector, "is") {
+            "other" => assert_eq!(row, None, "{name}"),
+            "row" => {
+                let change = row.expect(name).unwrap_or_else(|bad| panic!("{name}: {bad:?}"));
+                let id = text(&vector, "id");
+                assert_eq!(record::id(&change), id, "{name}");
+                let written = record::write(&[(id.to_owned(), change)], 1_701_388_800_000);
+                assert_eq!(written, format!("[{}]", text(&vector, "encoded")), "{name}");
+            }
+            code => {
+                let bad = row.expect(name).expect_err(name);
+                assert_eq!((bad.code.as_str(), bad.text.as_str()), (code, text(&vector, "text")), "{name}");
+            }
         }
     }
 }

@@ -13,12 +13,18 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT.with_encode_padding(false));
 
 /// Standard base64 with padding, as every message of ours carries it.
 #[must_use]
 pub fn encode_base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
+}
+
+/// The URL alphabet without padding, for names.
+#[must_use]
+pub(crate) fn encode_base64url(bytes: &[u8]) -> String {
+    URL_SAFE.encode(bytes)
 }
 
 /// Reads base64 in either alphabet, padded or not. `None` when it is neither.

@@ -57,10 +57,12 @@ pub enum RowCode {
     Refused,
     /// The row alone is larger than the receiver takes.
     TooLarge,
+    /// The receiver has something else under this row's name.
+    Conflict,
 }
 
 impl RowCode {
-    const ALL: [RowCode; 10] = [
+    const ALL: [RowCode; 11] = [
         RowCode::MalformedRow,
         RowCode::MalformedKey,
         RowCode::MalformedSiteId,
@@ -71,6 +73,7 @@ impl RowCode {
         RowCode::KeyMismatch,
         RowCode::Refused,
         RowCode::TooLarge,
+        RowCode::Conflict,
     ];
 
     /// The code of that name.
@@ -98,6 +101,7 @@ impl RowCode {
             RowCode::KeyMismatch => "key-mismatch",
             RowCode::Refused => "refused",
             RowCode::TooLarge => "too-large",
+            RowCode::Conflict => "conflict",
         }
     }
 }

@@ -14,6 +14,7 @@ mod message;
 mod payload;
 mod pk;
 pub mod push_pull;
+pub mod record;
 mod value;
 
 pub use bytes::{SiteId, decode_base64, encode_base64};

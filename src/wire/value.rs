@@ -113,6 +113,19 @@ impl Value {
         }
     }
 
+    /// The form that comes back from JavaScript's numbers as what it was: they know no `5.0`, and lose the sign of
+    /// `-0.0`.
+    pub(super) fn write_for_objects(&self, out: &mut String) {
+        match self {
+            Value::Real(x) if x.is_finite() && x.fract() == 0.0 => {
+                let mut text = String::new();
+                json::number::write(&mut text, *x);
+                tagged(out, "$real", text.strip_suffix(".0").unwrap_or(&text));
+            }
+            _ => self.write(out),
+        }
+    }
+
     #[allow(clippy::cast_precision_loss)] // as said
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
         Ok(match reader.peek() {
@@ -218,6 +231,22 @@ mod tests {
         assert_eq!(read(r#"{"$real":"5"}"#), Ok(Value::Real(5.0)));
         assert_eq!(read(r#"{"$int":"5"}"#), Ok(Value::Integer(5)));
         assert_eq!(read("18446744073709551615"), Ok(Value::Real(18_446_744_073_709_551_615.0)));
+    }
+
+    #[test]
+    fn what_javascript_would_take_for_an_integer_is_tagged_for_its_objects() {
+        for (real, text) in [
+            (5.0, r#"{"$real":"5"}"#),
+            (-0.0, r#"{"$real":"-0"}"#),
+            (1e300, r#"{"$real":"1e+300"}"#),
+            (0.5, "0.5"),
+            (f64::INFINITY, r#"{"$real":"Infinity"}"#),
+        ] {
+            let mut out = String::new();
+            Value::Real(real).write_for_objects(&mut out);
+            assert_eq!(out, text);
+            assert_eq!(read(text), Ok(Value::Real(real)));
+        }
     }
 
     #[test]
