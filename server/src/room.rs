@@ -170,14 +170,12 @@ impl Membership {
         if request.to.is_some_and(|to| to != room.user.site_id) {
             return;
         }
-        let mut start = match &request.cursors {
-            Some(cursors) => {
-                let ours = |(name, _): &(&String, _)| SiteId::from_base64(name) == Some(room.user.site_id);
-                Start::Cursor(cursors.iter().find(ours).map(|(_, cursor)| cursor.clone()))
-            }
-            None => Start::Offset(request.since_version),
-        };
         let seed_only = request.cursors.is_none();
+        let mut start = if seed_only {
+            Start::Offset(request.since_version)
+        } else {
+            Start::Cursor(request.cursor_of(room.user.site_id).cloned())
+        };
         loop {
             let order = room.order.lock().await;
             let page = match room.log.page(&room.user.sub, &start, room.answer_bytes).await {

@@ -5,7 +5,6 @@ use std::fmt;
 
 use super::bytes::SiteId;
 use super::change::{Row, RowCode};
-use crate::sorted::SortedMap;
 
 /// One stretch of a clock's life: drawn at random at each start of a leader or a server. 1 to 64 characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,14 +68,24 @@ pub struct SyncRequest {
     /// The seed's cursor; ours is 0 here and in `cursors` instead.
     pub since_version: i64,
     pub run: Option<Run>,
-    /// What the requester has received of each sender it knows.
-    pub cursors: Option<SortedMap<String, Cursor>>,
+    /// What the requester has received of each sender it knows, by the sender's site id. A list as it came: to sort
+    /// what a stranger sends would let one frame of many names stop everything.
+    pub cursors: Option<Vec<(String, Cursor)>>,
     /// The requester's own highest version.
     pub head: Option<i64>,
     pub to: Option<SiteId>,
     pub reference: Option<String>,
     /// The highest place that the requester has seen of the log that it last synced with.
     pub stored: Option<Cursor>,
+}
+
+impl SyncRequest {
+    /// What the requester has received of this sender.
+    #[must_use]
+    pub fn cursor_of(&self, site: SiteId) -> Option<&Cursor> {
+        let mut cursors = self.cursors.iter().flatten().rev();
+        cursors.find(|(name, _)| SiteId::from_base64(name) == Some(site)).map(|(_, cursor)| cursor)
+    }
 }
 
 /// Rows after `baseVersion` up to `currentVersion`, both of the sender's clock.

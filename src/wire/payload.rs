@@ -7,7 +7,6 @@ use super::json::{self, Fault, Object, Reader};
 use super::message::{
     Body, Cursor, Part, Place, Rejected, Run, SyncAck, SyncError, SyncPush, SyncRequest, SyncResponse,
 };
-use crate::sorted::SortedMap;
 
 #[derive(Clone, Copy)]
 enum Field {
@@ -183,7 +182,7 @@ struct Fields {
     changes: Vec<Row>,
     code: String,
     current_version: Option<i64>,
-    cursors: Option<SortedMap<String, Cursor>>,
+    cursors: Option<Vec<(String, Cursor)>>,
     durable: bool,
     head: Option<i64>,
     message: String,
@@ -269,11 +268,11 @@ fn version(reader: &mut Reader<'_>) -> Result<i64, Fault> {
     }
 }
 
-fn read_cursors(reader: &mut Reader<'_>) -> Result<SortedMap<String, Cursor>, Fault> {
-    let (mut cursors, mut first) = (SortedMap::new(), true);
+fn read_cursors(reader: &mut Reader<'_>) -> Result<Vec<(String, Cursor)>, Fault> {
+    let (mut cursors, mut first) = (Vec::new(), true);
     reader.object()?;
     while let Some(site) = reader.name(&mut first)? {
-        cursors.insert(site.into_owned(), Cursor::read(reader)?);
+        cursors.push((site.into_owned(), Cursor::read(reader)?));
     }
     Ok(cursors)
 }
@@ -468,7 +467,7 @@ impl SyncRequest {
         out.run(self.run.as_ref());
         if let Some(cursors) = &self.cursors {
             let mut object = Object::new(out.name(CURSORS.0));
-            for (site, cursor) in cursors.iter() {
+            for (site, cursor) in cursors {
                 cursor.write(object.name(site));
             }
             object.end();

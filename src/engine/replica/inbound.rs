@@ -99,14 +99,14 @@ impl Replica {
             return;
         }
         let now = self.now.at;
-        let me = self.config.site.to_string();
+        let me = self.config.site;
         let back = now + self.jitter.up_to(ASK_BACK);
         let Some(conn) = &mut self.conn else { return };
         conn.heard_a_peer(now);
         let seed = request.cursors.is_none();
         if conn.paused_until(from).is_none_or(|until| until <= now) {
             conn.served(from, now);
-            let cursor = request.cursors.as_ref().and_then(|cursors| cursors.get(&me).cloned());
+            let cursor = request.cursor_of(me).cloned();
             let point = if seed { Point::After(request.since_version) } else { Point::Cursor(cursor) };
             let answer = Answer { to: from, reference: request.reference, from: point, seed };
             // A newer request of the same asker replaces an older one that still waits.

@@ -140,12 +140,12 @@ impl Storing {
         if self.failing {
             return vec![self.failure(from, request.reference.clone())];
         }
-        let mine = self.log.site.to_string();
-        let mut start = match &request.cursors {
-            Some(cursors) => Start::Cursor(cursors.get(&mine).cloned()),
-            None => Start::Offset(request.since_version),
-        };
         let seed_only = request.cursors.is_none();
+        let mut start = if seed_only {
+            Start::Offset(request.since_version)
+        } else {
+            Start::Cursor(request.cursor_of(self.log.site).cloned())
+        };
         let mut out = Vec::new();
         loop {
             let page = self.log.ledger.page(&start, self.answer_bytes);
