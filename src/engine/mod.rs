@@ -6,11 +6,13 @@
 //! - [`meta`]: the replication state that lives in the replicated database.
 //! - [`affinity`]: what SQLite makes of a value in a column.
 //! - [`link`]: the life of a socket; [`retry`]: what a failure means for it; [`requests`]: who waits for which answer.
+//! - [`reach`]: what is known about a server that is asked over HTTP.
 
 pub mod affinity;
 pub mod clock;
 pub mod link;
 pub mod meta;
+pub mod reach;
 pub mod replica;
 pub mod requests;
 pub mod retry;

@@ -2,9 +2,12 @@
 //! status, each answer with its reason. Never waits and never counts: that is [`super::link`]'s.
 //! Called by [`super::link`] and by the HTTP transport.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::wire::CloseCode;
+
+/// Nobody is made to wait longer by a header, which may as well be a mistake.
+pub const LONGEST_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +75,21 @@ pub fn after_status(status: u16) -> Judgement {
     }
 }
 
+/// The delay that a `Retry-After` header asks for, in seconds or as a date, at most [`LONGEST_DELAY`]. A date that has
+/// passed asks for none; what is neither says nothing.
+#[must_use]
+pub fn retry_after(header: &str, now_unix_ms: i64) -> Option<Duration> {
+    let header = header.trim();
+    if !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Digits fail to parse only when they are too many.
+        let seconds = header.parse().unwrap_or(u64::MAX);
+        return Some(Duration::from_secs(seconds).min(LONGEST_DELAY));
+    }
+    let date = httpdate::parse_http_date(header).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    let now = Duration::from_millis(u64::try_from(now_unix_ms).unwrap_or_default());
+    Some(date.saturating_sub(now).min(LONGEST_DELAY))
+}
+
 /// The delay that a server states in the text of its close frame: `retryAfter=` and milliseconds.
 #[must_use]
 pub fn stated_delay(text: &str) -> Option<Duration> {
@@ -91,6 +109,61 @@ mod tests {
         assert_eq!(stated_delay("retryAfter=soon"), None);
         assert_eq!(stated_delay("retryAfter=99999999999999999999999"), None);
         assert_eq!(stated_delay(""), None);
+    }
+
+    #[test]
+    fn retry_after_is_read_in_seconds_or_as_a_date() {
+        // Sun, 06 Nov 1994 08:49:37 GMT
+        const NOW: i64 = 784_111_777_000;
+        for (header, seconds) in [
+            ("0", Some(0)),
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("86400", Some(86_400)),
+            ("86401", Some(86_400)),
+            ("99999999999999999999999999", Some(86_400)),
+            ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
+            ("Sunday, 06-Nov-94 08:50:37 GMT", Some(60)),
+            ("Sun Nov  6 08:49:38 1994", Some(1)),
+            ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
+            ("Wed, 06 Nov 2041 08:49:37 GMT", Some(86_400)),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("", None),
+            (" ", None),
+            ("-5", None),
+            ("+5", None),
+            ("1.5", None),
+            ("5s", None),
+            ("soon", None),
+            ("NaN", None),
+            ("٥", None),
+            ("Sun, 99 Nov 1994 08:49:37 GMT", None),
+            ("2041-11-06T08:49:37Z", None),
+        ] {
+            assert_eq!(retry_after(header, NOW), seconds.map(Duration::from_secs), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_to_the_millisecond_and_under_any_clock() {
+        let header = "Sun, 06 Nov 1994 08:49:37 GMT";
+        assert_eq!(retry_after(header, 784_111_776_250), Some(Duration::from_millis(750)));
+        for now in [i64::MIN, -1, 0, i64::MAX] {
+            assert!(retry_after(header, now).is_some_and(|delay| delay <= LONGEST_DELAY));
+        }
+    }
+
+    #[test]
+    fn no_header_makes_anybody_panic_or_wait_longer_than_a_day() {
+        let mut noise = crate::engine::clock::Jitter::new(7);
+        let alphabet: Vec<char> = "0123456789 ,:-GMTSunNovJan94\u{e9}\u{0}".chars().collect();
+        for round in 0..20_000 {
+            let length = noise.next_u64() % 32;
+            let pick = |_| alphabet[usize::try_from(noise.next_u64() % alphabet.len() as u64).unwrap()];
+            let header: String = (0..length).map(pick).collect();
+            let delay = retry_after(&header, 784_111_777_000);
+            assert!(delay.is_none_or(|delay| delay <= LONGEST_DELAY), "seed 7, round {round}: {header:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod change;
 mod close;
 mod error;
 mod frame;
+pub mod http;
 pub(crate) mod json;
 mod message;
 mod payload;
