@@ -156,7 +156,10 @@ fn complete(changes: &JsValue, result: &JsValue) {
             open.delete(&field(&entry, id));
         }
     }
-    let errors: Array = field(result, "errors").unchecked_into();
+    if open.size() == 0 {
+        return;
+    }
+    let errors = Array::from(&field(result, "errors"));
     for id in pushed.iter().filter(|id| open.has(id)) {
         errors.push(&object(&[
             ("id", id),
@@ -165,4 +168,5 @@ fn complete(changes: &JsValue, result: &JsValue) {
             ("code", "not-mentioned".into()),
         ]));
     }
+    let _ = Reflect::set(result, &"errors".into(), &errors);
 }
