@@ -4,6 +4,7 @@ mod client;
 mod driver;
 pub mod error;
 mod events;
+mod http;
 mod interop;
 mod listeners;
 mod options;
@@ -16,5 +17,6 @@ mod validate;
 mod ws;
 
 pub use client::SyncClient;
+pub use http::HttpTransport;
 pub use validate::{SyncResponseValidationError, pull_result, push_result};
 pub use ws::WsTransport;
