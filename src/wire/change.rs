@@ -16,6 +16,9 @@ pub const MAX_COL_VERSION: i64 = (1 << 52) - 1;
 /// `db_version` and `seq` stay within 2^53 - 1: beyond it a foreign clock poisons the reader's own.
 pub const MAX_DB_VERSION: i64 = (1 << 53) - 1;
 
+/// A message of more is malformed: a bad row may be a hundred times shorter than the place that it takes here.
+pub const MAX_BAD_ROWS: usize = 1 << 16;
+
 /// A well-formed change of one column, or of a row's existence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -263,8 +266,23 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Reads `changes`.
+pub(super) fn read_rows(reader: &mut Reader<'_>) -> Result<Vec<Row>, Fault> {
+    let (mut rows, mut bad, mut first) = (Vec::new(), 0, true);
+    reader.array()?;
+    while reader.element(&mut first)? {
+        let row = read_row(reader)?;
+        bad += usize::from(row.is_err());
+        if bad > MAX_BAD_ROWS {
+            return Err(reader.fault("too many bad rows"));
+        }
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
 /// Reads an element of `changes`. Fails only when it is no JSON.
-pub(super) fn read_row(reader: &mut Reader<'_>) -> Result<Row, Fault> {
+fn read_row(reader: &mut Reader<'_>) -> Result<Row, Fault> {
     let mut ahead = reader.clone();
     match Change::read(&mut ahead) {
         Ok(change) => {

@@ -19,7 +19,7 @@ pub mod record;
 mod value;
 
 pub use bytes::{SiteId, decode_base64, encode_base64};
-pub use change::{BadRow, Change, MAX_COL_VERSION, MAX_DB_VERSION, Row, RowCode, SENTINEL};
+pub use change::{BadRow, Change, MAX_BAD_ROWS, MAX_COL_VERSION, MAX_DB_VERSION, Row, RowCode, SENTINEL};
 pub use close::CloseCode;
 pub use error::WireError;
 pub use frame::{Decoded, Message, PROTOCOL_VERSION};

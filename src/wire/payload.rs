@@ -2,7 +2,7 @@
 //! fields that a type does not have are skipped. Called by `frame` and, for cursors and runs, by `engine::meta`.
 
 use super::bytes::{SiteId, encode_base64};
-use super::change::{MAX_DB_VERSION, Row, RowCode, read_row, write_row};
+use super::change::{MAX_DB_VERSION, Row, RowCode, read_rows, write_row};
 use super::json::{self, Fault, Object, Reader};
 use super::message::{
     Body, Cursor, Part, Place, Rejected, Run, SyncAck, SyncError, SyncPush, SyncRequest, SyncResponse,
@@ -234,7 +234,7 @@ impl Fields {
             Field::Account => self.account = Some(reader.owned()?),
             Field::AppliedCount => self.applied_count = reader.unsigned()?,
             Field::BaseVersion => self.base_version = Some(version(reader)?),
-            Field::Changes => self.changes = reader.list(read_row)?,
+            Field::Changes => self.changes = read_rows(reader)?,
             Field::Code => self.code = reader.owned()?,
             Field::CurrentVersion => self.current_version = Some(version(reader)?),
             Field::Cursors => self.cursors = Some(read_cursors(reader)?),
