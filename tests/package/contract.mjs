@@ -11,11 +11,14 @@ export let network;
 
 let transports = [];
 let said;
-const unhandled = [];
+/** Rejections that nobody looked after. There are none, ever. */
+export const unhandled = [];
 process.on("unhandledRejection", (reason) => unhandled.push(reason));
 
 beforeEach(() => {
   mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_700_000_000_000 });
+  // Both clocks are the case's, and go together.
+  mock.method(performance, "now", () => Date.now() - 1_700_000_000_000);
   said = mock.method(console, "error", () => {});
   on({ plain: true });
 });

@@ -31,6 +31,19 @@ for (const [validate, list] of [[validatePushResult, vectors.pushResults], [vali
   });
 }
 
+test("the vectors provoke each of the contract's messages", () => {
+  const provoked = new Set([...vectors.pushResults, ...vectors.pullResults].map(({ error }) => error));
+  const messages = [
+    "Push result must be an object", "Push result missing 'accepted' array", "Push result missing 'conflicts' array",
+    "Push result missing 'errors' array", "Each 'accepted' entry must have a string 'id'",
+    "Each 'conflicts' entry must be an object", "Each 'conflicts' entry must have a string 'changeId'",
+    "Each 'errors' entry must have a string 'id'", "Pull result must be an object", "Pull result missing 'changes' array",
+    "Each 'changes' entry must be an object", "Each 'changes' entry must have an 'id' field",
+    "Each 'changes' entry must have a string 'collection'", "Each 'changes' entry must have a string 'type'",
+  ];
+  assert.deepEqual(messages.filter((message) => !provoked.has(message)), []);
+});
+
 describe("the validators' error", () => {
   const thrown = thrownBy(validatePullResult, { changes: [{ id: 1, collection: 5, type: 7 }], hasMore: false, cursor: null });
 

@@ -1,7 +1,7 @@
 // The contract of WsTransport, sentence by sentence: making one, and connecting.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { errorOf, make, microtasks, network, on, opened, tick, url } from "./contract.mjs";
+import { errorOf, make, microtasks, network, on, opened, page, tick, url } from "./contract.mjs";
 
 // ---------------------------------------------------------------------------------------------- making one
 
@@ -141,6 +141,27 @@ test("connect rejects when the handshake takes too long, and the socket is given
   const error = await errorOf(connecting);
   assert.deepEqual([error.message, error.code], ["WebSocket connection timed out", "connect-timeout"]);
   assert.deepEqual([first.closed?.code, first.isHeard], [1000, false]);
+});
+
+test("a handshake that takes too long is tried again", async () => {
+  const connecting = make({ connectionTimeoutMs: 500 }).connect();
+  tick(500);
+  assert.equal((await errorOf(connecting)).code, "connect-timeout");
+  tick(3751);
+  assert.equal(network.sockets.length, 2);
+});
+
+test("a constructor may return any object at all", async () => {
+  const plain = { sent: [], send(frame) { this.sent.push(frame); }, close() {} };
+  globalThis.WebSocket = function () { return plain; };
+  const transport = make({ headers: { token: "t" } });
+  const connecting = transport.connect();
+  plain.onopen();
+  await connecting;
+  const pull = transport.pull();
+  const { requestId } = JSON.parse(plain.sent[1]);
+  plain.onmessage({ data: JSON.stringify({ type: "pull_result", requestId, payload: page }) });
+  assert.deepEqual(await pull, page);
 });
 
 test("a WebSocket that throws when it is made counts as a failed attempt", async () => {

@@ -20,6 +20,83 @@ test("the waits grow by half within their jitter", async () => {
   }
 });
 
+test("no wait is longer than five minutes, jitter and all", () => {
+  const transport = make({ maxReconnectAttempts: 0, reconnectIntervalMs: 60_000 });
+  transport.connect();
+  const waits = [];
+  for (let turn = 0; turn < 30; turn += 1) {
+    network.socket.drop();
+    waits.push(transport.status.retryAt - Date.now());
+    tick(300_001);
+  }
+  assert.ok(waits.every((wait) => wait <= 300_001), String(waits));
+  // The jitter comes before the cap: most of the late waits are the cap itself.
+  assert.ok(waits.slice(6).filter((wait) => wait >= 299_999).length > 12, String(waits));
+});
+
+test("the jitter differs from wait to wait", () => {
+  const waits = new Set();
+  for (let turn = 0; turn < 8; turn += 1) {
+    const transport = make();
+    transport.connect();
+    network.socket.drop();
+    waits.add(Math.round(transport.status.retryAt - Date.now()));
+  }
+  assert.ok(waits.size > 1);
+});
+
+test("ten attempts are made where no limit was given, and giving up is told", () => {
+  const transport = make();
+  const heard = [];
+  transport.onStateChange(({ state, reason }) => heard.push(`${state} ${reason}`));
+  transport.connect();
+  for (let turn = 0; turn < 12; turn += 1) {
+    network.socket.drop();
+    tick(300_001);
+  }
+  assert.equal(network.sockets.length, 11);
+  assert.equal(heard.at(-1), "failed gave-up");
+});
+
+test("opening alone is no proof of health: the waits go on growing", async () => {
+  const transport = await opened({ maxReconnectAttempts: 0 });
+  const waits = [];
+  for (let turn = 0; turn < 6; turn += 1) {
+    network.socket.drop();
+    waits.push(transport.status.retryAt - Date.now());
+    tick(300_001);
+    network.socket.accept();
+  }
+  assert.ok(waits.at(-1) > 2 * waits[0], String(waits));
+});
+
+test("a WebSocket that throws is an attempt that counts", () => {
+  network.onSocket = () => { throw new Error("no"); };
+  const transport = make({ maxReconnectAttempts: 2 });
+  transport.connect();
+  for (let turn = 0; turn < 3; turn += 1) tick(300_001);
+  assert.deepEqual([transport.state, transport.status.reason], ["failed", "gave-up"]);
+});
+
+test("connect while it waits opens at once, and never a second socket", async () => {
+  const transport = await opened();
+  network.socket.drop();
+  const connecting = transport.connect();
+  assert.equal(network.sockets.length, 2);
+  tick(5000);
+  assert.equal(network.sockets.filter(({ readyState }) => readyState < 2).length, 1);
+  network.sockets.at(-1).accept();
+  await connecting;
+});
+
+test("headers are sent anew after every open", async () => {
+  await opened({ headers: { token: "t" } });
+  network.socket.drop();
+  tick(3751);
+  network.socket.accept();
+  assert.deepEqual(network.sockets.map(({ frames }) => frames[0]?.type), ["auth", "auth"]);
+});
+
 test("a server that accepts and closes is given up after the limit", async () => {
   const transport = await opened({ maxReconnectAttempts: 3 });
   for (let turn = 0; turn < 3; turn += 1) {

@@ -127,6 +127,44 @@ test("a settled request leaves neither a timer nor an abort listener behind", as
   assert.deepEqual([signal.listeners.size, timers.mock.callCount()], [0, 1]);
 });
 
+test("nothing that was refused is sent later", async () => {
+  const transport = make();
+  const connecting = transport.connect();
+  const refused = transport.push([change("a")]);
+  network.socket.accept();
+  await connecting;
+  assert.equal((await errorOf(refused)).code, "not-connected");
+  assert.deepEqual(network.socket.received, []);
+});
+
+test("a request that timed out leaves the others waiting, and its late answer settles nothing", async () => {
+  const transport = await opened({ requestTimeoutMs: 1000 });
+  const first = transport.pull();
+  tick(600);
+  const second = transport.pull();
+  tick(400);
+  assert.equal((await errorOf(first)).code, "request-timeout");
+  answer(network.socket.frames[0], { ...page, cursor: "late" });
+  answer(network.socket.frames[1], { ...page, cursor: "mine" });
+  assert.equal((await second).cursor, "mine");
+});
+
+test("an answer that comes twice settles its request once", async () => {
+  const transport = await opened();
+  const pull = transport.pull();
+  answer(network.socket.frames[0], page);
+  answer(network.socket.frames[0], {});
+  assert.deepEqual([await pull, reportedCodes()], [page, []]);
+});
+
+test("what the server pushes needs no request and settles none", async () => {
+  const transport = await opened();
+  const pull = transport.pull();
+  network.socket.say({ type: "server_push", requestId: network.socket.frames[0].requestId, payload: [] });
+  answer(network.socket.frames[0], page);
+  assert.deepEqual(await pull, page);
+});
+
 test("requests are refused while it is not open, and say why", async () => {
   const transport = make({ maxReconnectAttempts: 1 });
   assert.equal((await errorOf(transport.pull())).message, "WebSocket not connected (readyState: -1)");
