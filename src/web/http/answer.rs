@@ -1,7 +1,7 @@
 //! Reads what a server has answered. Decides what is an answer of the contract, what is a refusal and with which words
 //! it is told; a response may be a double that has half of what a real one has. Called by [`super::exchange`].
 
-use js_sys::{Function, JsString};
+use js_sys::{Date, Function, JsString};
 use wasm_bindgen::prelude::*;
 
 use super::call::{Call, Task};
@@ -59,7 +59,7 @@ pub(super) async fn read(call: &Call, response: &JsValue) -> Ended {
 fn refused(call: &Call, response: &JsValue, status: u16, text: &str) -> Ended {
     let retry_after = match status {
         429 | 503 => header(response, "Retry-After")
-            .and_then(|header| retry::retry_after(&header, timer::now().wall_ms)),
+            .and_then(|header| retry::retry_after(&header, timer::now().wall_ms, Date::parse)),
         _ => None,
     };
     let (code, how) = match status {

@@ -105,25 +105,27 @@ impl Request {
     }
 }
 
-/// The contract's header and the app's, one of each name whatever its case; the last one counts.
+/// The contract's header and the app's, who may replace it under any case of its name.
 fn merged(headers: &JsValue) -> JsValue {
+    const OURS: &str = "Content-Type";
     // `Headers`, a `Map` and a list of pairs have `entries`.
     let headers = if has_method(headers, "entries") {
         Object::from_entries(headers).ok()
     } else {
         headers.dyn_ref().cloned()
     };
-    let entries = headers.map(|headers| Object::entries(&headers)).unwrap_or_default();
-    let mut merged = vec![("Content-Type".to_owned(), JsValue::from("application/json"))];
-    for entry in entries.iter() {
+    let merged = object(&[(OURS, "application/json".into())]);
+    for entry in headers.map(|headers| Object::entries(&headers)).unwrap_or_default().iter() {
         let entry: Array = entry.unchecked_into();
-        let (Some(name), value) = (entry.get(0).as_string(), entry.get(1)) else { continue };
+        let (name, value) = (entry.get(0), entry.get(1));
         if value.is_undefined() || value.is_null() {
             continue;
         }
-        merged.retain(|(other, _)| !other.eq_ignore_ascii_case(&name));
-        merged.push((name, value));
+        if name.as_string().is_some_and(|name| name.eq_ignore_ascii_case(OURS)) {
+            let _ = Reflect::delete_property(merged.unchecked_ref::<Object>(), &OURS.into());
+        }
+        // A plain object takes every field.
+        let _ = Reflect::set(&merged, &name, &value);
     }
-    let fields: Vec<(&str, JsValue)> = merged.iter().map(|(name, value)| (&**name, value.clone())).collect();
-    object(&fields)
+    merged
 }
