@@ -95,6 +95,13 @@ for (const [name, wire] of Object.entries(over)) {
       assert.deepEqual(wire.sent(), []);
     });
 
+    test("gives a reason of its own where an old signal has none", async () => {
+      const transport = await wire.make();
+      const error = await errorOf(transport.pull({ signal: { aborted: true } }));
+      assert.deepEqual([error.name, error.code], ["AbortError", "aborted"]);
+      assert.deepEqual(wire.sent(), []);
+    });
+
     test("rejects with the reason of a signal that fires later, an AbortError by name where none was given", async () => {
       const transport = await wire.make();
       for (const why of [undefined, new Error("mine"), "just a word"]) {

@@ -1,0 +1,85 @@
+// Every code that an error of the package can carry stands in the README, with what to do about it, and is provoked by a
+// test. This file names that test, and looks whether it still asserts the code.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { pkg } from "./installed.mjs";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+/** Code → the file and the beginning of the test (or of the table of cases) that provokes it. */
+const PROVOKED = {
+  "not-initialised": ["tests/package/load.test.mjs", "whatever is used before init"],
+  "wasm-is-html": ["tests/package/load.test.mjs", "const refusals"],
+  "wasm-invalid": ["tests/package/load.test.mjs", "const refusals"],
+  "http-status": ["tests/package/load.test.mjs", "const refusals"],
+  network: ["tests/package/load.test.mjs", "const refusals"],
+  "bad-option": ["tests/package/ws-connecting.test.mjs", "the constructor refuses options"],
+  stopped: ["tests/node/client.test.mjs", "waiting ends with an error when the client stops"],
+  aborted: ["tests/package/both-transports.test.mjs", "gives a reason of its own"],
+  "not-storing": ["tests/node/client.test.mjs", "a relay that only forwards"],
+  "database-closed": ["tests/node/client.test.mjs", "a database that is closed under"],
+  "orphan-clock-table": ["tests/node/traps.test.mjs", "a table that was dropped"],
+  "malformed-message": ["tests/package/ws-requests.test.mjs", "frames that nobody can read"],
+  "unsupported-version": ["server/tests/sync.rs", "fn a_malformed_message_is_complained_about"],
+  "inbox-overflow": ["tests/package/ws-listeners.test.mjs", "pushes that come before the first listener"],
+  "not-connected": ["tests/package/ws-requests.test.mjs", "requests are refused while"],
+  disconnected: ["tests/package/ws-requests.test.mjs", "all that waits is rejected"],
+  "connect-failed": ["tests/package/ws-connecting.test.mjs", "connect rejects when the socket fails"],
+  "connect-timeout": ["tests/package/ws-connecting.test.mjs", "connect rejects when the handshake"],
+  "request-timeout": ["tests/package/ws-requests.test.mjs", "a request without an answer"],
+  "invalid-response": ["tests/package/ws-requests.test.mjs", "an answer of the wrong type"],
+  "server-error": ["tests/package/ws-requests.test.mjs", "an error frame rejects"],
+  "rate-limited": ["tests/package/http-transport.test.mjs", "a rate limit says so"],
+  "needs-auth": ["tests/package/http-transport.test.mjs", "a 401 without anybody to ask"],
+  "gave-up": ["tests/package/ws-requests.test.mjs", "requests are refused while"],
+  "listener-threw": ["tests/package/ws-listeners.test.mjs", "a listener that throws stops neither"],
+};
+
+/** What nobody has provoked in a test yet. May only get shorter. */
+const NOT_YET = [
+  "account-changed", "cloned-database", "database-busy", "database-failed", "storage-full", "outbox-overflow",
+  "remote-reset", "peer-error",
+];
+
+const union = readFileSync(join(pkg, "index.d.ts"), "utf8").match(/export type ErrorCode =([^;]+);/)?.[1] ?? "";
+const codes = [...union.matchAll(/"([^"]+)"/g)].map((match) => match[1]);
+const readme = readFileSync(join(pkg, "README.md"), "utf8");
+
+/** From the line that has these words to the line that closes what it opens. */
+function passage(file, words) {
+  const lines = readFileSync(join(root, file), "utf8").split("\n");
+  const first = lines.findIndex((line) => line.includes(words) && !/^\s*\/\//.test(line));
+  if (first < 0) return undefined;
+  const indent = lines[first].match(/^ */)[0];
+  const length = lines.slice(first).findIndex((line) => line.startsWith(`${indent}}`));
+  return lines.slice(first, first + length + 1).join("\n");
+}
+
+/** What stands in one of the lists only, or twice. */
+const difference = (a, b) => [...new Set([...a, ...b])]
+  .filter((code) => [a, b].some((list) => list.filter((other) => other === code).length !== 1));
+
+test("the types name the codes", () => assert.ok(codes.length > 20 && codes.includes("gave-up")));
+
+test("the README's table says what to do about every code, and knows no other", () => {
+  const rows = readme.slice(readme.indexOf("## Errors")).split("\n## ")[0].split("\n").filter((line) => line.startsWith("| `"));
+  const described = rows.flatMap((row) => [...row.split("|")[1].matchAll(/`([^`]+)`/g)].map((match) => match[1]));
+  assert.deepEqual(difference(described, codes), []);
+});
+
+test("every code is either provoked or known not to be, not both", () => {
+  assert.deepEqual(difference([...Object.keys(PROVOKED), ...NOT_YET], codes), []);
+});
+
+describe("a test provokes", () => {
+  for (const [code, [file, words]] of Object.entries(PROVOKED)) {
+    test(code, () => {
+      const text = passage(file, words);
+      assert.ok(text, `${file} has no test "${words} …"`);
+      assert.ok(text.includes(`"${code}"`) && text.includes("assert"), `"${words} …" in ${file} does not assert "${code}"`);
+    });
+  }
+});
