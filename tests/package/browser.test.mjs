@@ -57,6 +57,31 @@ test("plain modules with an import map load it", async (t) => {
   assert.equal(wasm.length, 1);
 });
 
+test("the testing entry works in a page and in a worker", async (t) => {
+  const script = `
+    import { FakeNetwork } from "/node_modules/crsqlite-sync/testing.js";
+    const network = new FakeNetwork({ faults: { delayMs: 1 } }).install();
+    const socket = new WebSocket("wss://example.test/");
+    network.socket.accept().say("hello");
+    network.onRequest = (request) => request.respond({ from: request.path }, { bodyDelayMs: 1 });
+    const heard = new Promise((resolve) => (socket.onmessage = ({ data }) => resolve(data)));
+    const { from } = await (await fetch("/x?y")).json();
+    network.uninstall();
+    export const verdict = [await heard, from, fetch.toString().includes("native")].join(" ");
+  `;
+  write("testing.js", script);
+  write("worker.js", 'import("./testing.js").then(({ verdict }) => postMessage(verdict), (e) => postMessage(String(e)));');
+  write("index.html", html(`<script type="module">
+    const inWorker = new Promise((resolve) => {
+      new Worker("./worker.js", { type: "module" }).onmessage = ({ data }) => resolve(data);
+    });
+    import("./testing.js").then(async ({ verdict }) => { document.title = verdict + ", " + (await inWorker); });
+  </script>`));
+  const { title, wasm } = await verdict(await serve(app, t));
+  assert.equal(title, "hello /x true, hello /x true");
+  assert.deepEqual(wasm, []);
+});
+
 test("an app built by Vite loads it, as one file of its own", async (t) => {
   write("built/index.html", html('<script type="module" src="./main.js"></script>'));
   write("built/main.js", MAIN);
