@@ -24,6 +24,12 @@ pub struct LogState {
     pub stored: Option<Cursor>,
     /// The quarantine has been sent since *uploaded* was last reset.
     pub kept_sent: bool,
+    /// Where the next pull from a server of the push-pull contract begins: the JSON that it gave us.
+    pub cursor: Option<String>,
+    /// What *uploaded* was when the last complete round of pulls began: all that is behind the cursor, if it counts.
+    pub echoed: i64,
+    /// The server has shown again what is behind the cursor: it may have started over.
+    pub doubt: bool,
 }
 
 impl LogState {
@@ -217,6 +223,14 @@ impl Meta {
         }
     }
 
+    /// Forgets what was exchanged with the remote; our own clock stays.
+    pub fn forget_exchange(&mut self) {
+        self.received.clear();
+        self.rewind.clear();
+        self.pushed = 0;
+        self.logs.values_mut().for_each(LogState::reset);
+    }
+
     /// What the current log has of ours.
     #[must_use]
     pub fn current_log(&self) -> Option<&LogState> {
@@ -286,6 +300,9 @@ impl LogState {
                 "ranges" => log.ranges = reader.list(read_range)?,
                 "stored" => log.stored = if reader.null()? { None } else { Some(Cursor::read(reader)?) },
                 "kept_sent" => log.kept_sent = reader.boolean()?,
+                "cursor" => log.cursor = Some(reader.owned()?),
+                "echoed" => log.echoed = reader.integer()?,
+                "doubt" => log.doubt = reader.boolean()?,
                 _ => {
                     reader.skip()?;
                 }
@@ -306,6 +323,13 @@ impl LogState {
             None => log.name("stored").push_str("null"),
         }
         log.name("kept_sent").push_str(if self.kept_sent { "true" } else { "false" });
+        if let Some(cursor) = &self.cursor {
+            log.text("cursor", cursor);
+        }
+        if self.echoed > 0 {
+            log.integer("echoed", self.echoed);
+        }
+        log.flag("doubt", self.doubt);
         log.end();
     }
 }
@@ -361,6 +385,7 @@ mod tests {
         meta.log = Some(site);
         meta.received.insert(site, cursor("x", 4, Some(6)));
         let mut log = LogState { uploaded: 2, ..LogState::default() };
+        (log.cursor, log.echoed, log.doubt) = (Some("\"c\\n1\"".into()), 1, true);
         log.note_range(3, 4);
         log.note_range(4, 5);
         log.note_range(7, 8);

@@ -82,6 +82,11 @@ impl SyncClient {
     }
 
     #[wasm_bindgen(skip_typescript)]
+    pub fn resync(&self) -> Promise {
+        self.driver.wait(Level::Resync, &JsValue::UNDEFINED)
+    }
+
+    #[wasm_bindgen(skip_typescript)]
     pub fn quarantine(&self) -> Promise {
         self.driver.kept(List::Quarantine)
     }

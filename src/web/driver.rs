@@ -2,6 +2,8 @@
 //! outputs are carried out with no borrow held. Decides nothing about replication; who leads is `session`'s.
 //! Called by the class, by the transport, the database, timers and other tabs.
 
+mod auth;
+mod calls;
 mod session;
 mod waiters;
 
@@ -14,6 +16,8 @@ use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
+use self::auth::Auth;
+use self::calls::Calls;
 use self::session::Session;
 use self::waiters::Waiters;
 use super::error::SyncError;
@@ -22,6 +26,7 @@ use super::interop::random_u64;
 use super::options::Options;
 use super::store::JsStore;
 use super::timer::{self, Timer};
+use super::transport::{Said, read_status};
 use crate::engine::replica::{Config, ConnId, Event, Input, JobId, Output, Problem, Replica, State, Status};
 use crate::engine::store::{KeptRow, List, Store, StoreError};
 use crate::engine::txn::{self, Job};
@@ -46,6 +51,8 @@ pub(super) struct Driver {
     conn: Cell<Option<ConnId>>,
     last_conn: Cell<ConnId>,
     waiters: Waiters,
+    calls: Calls,
+    auth: Auth,
     session: RefCell<Session>,
     /// Counts starts and stops: what was begun under another number is not ours.
     epoch: Cell<u64>,
@@ -60,6 +67,7 @@ impl Driver {
             budget: options.budget,
             seed: random_u64(),
             poll: POLL,
+            records: options.records.clone(),
         };
         let writing = Rc::new(Cell::new(false));
         let store = JsStore::new(options.db.clone(), options.site, options.remote.clone(), writing.clone());
@@ -74,6 +82,8 @@ impl Driver {
             conn: Cell::new(None),
             last_conn: Cell::new(0),
             waiters: Waiters::default(),
+            calls: Calls::default(),
+            auth: Auth::default(),
             session: RefCell::new(Session::Stopped),
             epoch: Cell::new(0),
             listeners: Listeners::new(options.logger.clone()),
@@ -134,6 +144,10 @@ impl Driver {
         match output {
             Output::Run { job, what } => self.run(job, what),
             Output::Send { conn, text } => self.send(conn, &text),
+            Output::Push { conn, call, records } => self.push(conn, call, records),
+            Output::Pull { conn, call, cursor, batch } => self.pull(conn, call, cursor, batch),
+            Output::Abort { call } => self.abort_call(call),
+            Output::AuthRequired => self.auth_required(),
             Output::Drop { conn, why } => self.drop_connection(conn, why),
             Output::Healthy { conn } => self.healthy(conn),
             Output::StatusChanged => self.show_status(),
@@ -167,7 +181,13 @@ impl Driver {
                 self.listeners.log("warn", &text.into());
             }
             Event::Rejected { by: _, count } => self.tell_rejected(count),
-            Event::Error(problem) => self.listeners.problem(problem),
+            Event::Error(problem) => {
+                let mut error = SyncError::from(problem);
+                if let Some(thrown) = self.calls.thrown() {
+                    error = error.cause(&thrown);
+                }
+                self.listeners.emit(EventName::Error, &error.into());
+            }
         }
     }
 
@@ -260,11 +280,31 @@ impl Driver {
         if self.conn.get() != Some(conn) {
             return;
         }
-        if let Err(thrown) = self.options.transport.send(text) {
-            let why = SyncError::new("not-connected", "the transport threw when it was given a frame");
-            self.listeners.emit(EventName::Error, &why.retryable(true).cause(&thrown).into());
-            self.reconnect();
+        let transport = &self.options.transport;
+        let is_open = || {
+            let status = transport.status().unwrap_or_default();
+            matches!(read_status(&status, timer::now()), Said::Open)
+        };
+        match transport.send(text) {
+            Ok(sent) if sent == JsValue::FALSE && is_open() => self.overflow(conn),
+            Ok(_) => {}
+            Err(thrown) => self.send_threw(&thrown),
         }
+    }
+
+    /// The transport takes no more: what waits for an answer to this frame would wait for ever.
+    fn overflow(self: &Rc<Self>, conn: ConnId) {
+        let why = SyncError::new("outbox-overflow", "more waits to be sent than the transport takes");
+        self.listeners.emit(EventName::Error, &why.retryable(true).into());
+        self.conn.set(None);
+        self.feed(Input::Closed { conn, close_code: None });
+        self.give_up_connection();
+    }
+
+    fn send_threw(&self, thrown: &JsValue) {
+        let why = SyncError::new("not-connected", "the transport threw when it was given a frame");
+        self.listeners.emit(EventName::Error, &why.retryable(true).cause(thrown).into());
+        self.reconnect();
     }
 
     fn drop_connection(self: &Rc<Self>, conn: ConnId, why: Problem) {
@@ -292,6 +332,7 @@ impl Driver {
 
     fn healthy(&self, conn: ConnId) {
         let transport = &self.options.transport;
+        self.auth.proven();
         if self.conn.get() == Some(conn)
             && super::interop::has_method(transport, "healthy")
             && let Err(thrown) = transport.healthy()

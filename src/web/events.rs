@@ -11,7 +11,7 @@ use super::error::{SyncError, report, report_thrown};
 use super::interop::{field, has_method, object};
 use super::store::site_to_hex;
 use super::timer;
-use crate::engine::replica::{Problem, State, Status};
+use crate::engine::replica::{State, Status};
 use crate::engine::store::KeptRow;
 use crate::sorted::SortedMap;
 use crate::wire::{Pk, SiteId, Value};
@@ -87,10 +87,6 @@ impl Listeners {
                 self.emit(EventName::Error, &error.cause(&thrown).into());
             }
         }
-    }
-
-    pub(super) fn problem(&self, problem: Problem) {
-        self.emit(EventName::Error, &problem.into());
     }
 
     /// Tells the app's logger, if it has one that listens.

@@ -1,24 +1,32 @@
 //! The options of `SyncClient`: what is accepted, what is assumed, and a clear `bad-option` for the rest.
 //! Decides defaults; never touches the database or the network. Called by the class's constructor.
 
+use std::time::Duration;
+
 use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use super::error::SyncError;
 use super::interop::{field, has_method};
 use super::store::{Database, site_from_hex};
-use super::transport::MessageTransport;
+use super::transport::Transport;
+use crate::engine::replica::RecordsConfig;
 use crate::engine::store::Budget;
-use crate::wire::SiteId;
+use crate::wire::{SiteId, record};
 
 const DEFAULT_CHANGES: usize = 5000;
 const DEFAULT_BYTES: usize = 512 * 1024;
+const DEFAULT_PULL_MS: f64 = 30_000.0;
 const IN_MEMORY: &str = ":memory:";
 
 #[derive(Debug)]
 pub(super) struct Options {
     pub(super) db: Database,
-    pub(super) transport: MessageTransport,
+    pub(super) transport: Transport,
+    /// Set where the transport carries the push-pull contract.
+    pub(super) records: Option<RecordsConfig>,
+    /// A function, or undefined.
+    pub(super) on_auth_required: JsValue,
     pub(super) site: SiteId,
     pub(super) tables: Option<Vec<String>>,
     pub(super) budget: Budget,
@@ -45,6 +53,18 @@ impl Options {
             None => default_remote(&transport)?,
         };
         let multi_tab = optional_bool(options, "multiTab")?.unwrap_or(true);
+        let records = if is_relay(&transport) {
+            None
+        } else {
+            let pull_every = optional_pause(options, "pullIntervalMs")?;
+            Some(RecordsConfig { log: record::site_of(&remote), pull_every })
+        };
+        // What was agreed with a relay means nothing to a server of the other protocol at the same address.
+        let remote = if records.is_some() { format!("push-pull:{remote}") } else { remote };
+        let on_auth_required = field(options, "onAuthRequired");
+        if !on_auth_required.is_undefined() && !on_auth_required.is_function() {
+            return Err(bad("onAuthRequired must be a function"));
+        }
         let shared_as =
             (multi_tab && filename != IN_MEMORY).then(|| format!("crsqlite-sync:{filename}:{remote}"));
         Ok(Options {
@@ -56,6 +76,8 @@ impl Options {
             logger: field(options, "logger"),
             db,
             transport: transport.unchecked_into(),
+            records,
+            on_auth_required,
             site,
             remote,
             shared_as,
@@ -82,12 +104,16 @@ fn database(db: &JsValue) -> Result<Database, SyncError> {
 }
 
 fn transport(transport: &JsValue) -> Result<JsValue, SyncError> {
-    const EXAMPLE: &str = "for example new WsTransport({ url, protocol: \"relay\" })";
+    const EXAMPLE: &str =
+        "for example new WsTransport({ url, protocol: \"relay\" }) or new HttpTransport({ url })";
     if !transport.is_object() {
         return Err(bad(format!("transport is missing: pass one, {EXAMPLE}")));
     }
-    if field(transport, "protocol").as_string().as_deref() != Some("relay") {
-        return Err(bad(format!("transport must have protocol \"relay\", {EXAMPLE}")));
+    if !is_relay(transport) {
+        if has_method(transport, "push") && has_method(transport, "pull") {
+            return Ok(transport.clone());
+        }
+        return Err(bad(format!("transport must have push() and pull(), or protocol \"relay\": {EXAMPLE}")));
     }
     for method in ["connect", "disconnect", "reconnect", "send", "onMessage", "onStateChange"] {
         if !has_method(transport, method) {
@@ -95,6 +121,10 @@ fn transport(transport: &JsValue) -> Result<JsValue, SyncError> {
         }
     }
     Ok(transport.clone())
+}
+
+fn is_relay(transport: &JsValue) -> bool {
+    field(transport, "protocol").as_string().as_deref() == Some("relay")
 }
 
 /// Origin and path of the transport's address where it shows one that does not change, else its name.
@@ -122,6 +152,15 @@ fn optional_bool(options: &JsValue, name: &str) -> Result<Option<bool>, SyncErro
         return Ok(None);
     }
     value.as_bool().map(Some).ok_or_else(|| bad(format!("{name} must be true or false")))
+}
+
+/// Milliseconds; 0 is never.
+fn optional_pause(options: &JsValue, name: &str) -> Result<Option<Duration>, SyncError> {
+    let value = field(options, name);
+    let ms = if value.is_undefined() { Some(DEFAULT_PULL_MS) } else { value.as_f64() };
+    let pause = ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok());
+    let pause = pause.ok_or_else(|| bad(format!("{name} must be a number of milliseconds, not below 0")))?;
+    Ok(Some(pause).filter(|pause| !pause.is_zero()))
 }
 
 fn optional_count(options: &JsValue, name: &str) -> Result<Option<usize>, SyncError> {

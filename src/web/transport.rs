@@ -1,5 +1,5 @@
-//! The structural binding of a `MessageTransport` (types.d.ts), ours or the app's own, and what its states mean to
-//! the replica. Decides nothing about connecting. Called by the driver.
+//! The structural binding of a `MessageTransport` or a `SyncTransport` (types.d.ts), ours or the app's own, and what its
+//! states mean to the replica. Decides nothing about connecting. Called by the driver.
 
 use std::time::Duration;
 
@@ -12,28 +12,40 @@ use crate::engine::replica::LinkState;
 #[wasm_bindgen]
 extern "C" {
     #[derive(Debug, Clone)]
-    pub(super) type MessageTransport;
+    pub(super) type Transport;
 
     #[wasm_bindgen(method, getter, catch)]
-    pub(super) fn status(this: &MessageTransport) -> Result<JsValue, JsValue>;
+    pub(super) fn status(this: &Transport) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    pub(super) fn connect(this: &MessageTransport) -> Result<JsValue, JsValue>;
+    pub(super) fn connect(this: &Transport) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    pub(super) fn disconnect(this: &MessageTransport) -> Result<JsValue, JsValue>;
+    pub(super) fn disconnect(this: &Transport) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    pub(super) fn reconnect(this: &MessageTransport) -> Result<JsValue, JsValue>;
+    pub(super) fn reconnect(this: &Transport) -> Result<JsValue, JsValue>;
+    /// Of a push-pull transport: optional, like `connect`, `disconnect`, `reconnect` and the listeners. Look before calling.
+    #[wasm_bindgen(method, catch, js_name = isConnected)]
+    pub(super) fn is_connected(this: &Transport) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    pub(super) fn send(this: &MessageTransport, frame: &str) -> Result<JsValue, JsValue>;
+    pub(super) fn push(this: &Transport, changes: &JsValue, options: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn pull(this: &Transport, options: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = onServerPush)]
+    pub(super) fn on_server_push(this: &Transport, listener: &Function) -> Result<JsValue, JsValue>;
+    /// Optional: look before calling.
+    #[wasm_bindgen(method, catch, js_name = onProbe)]
+    pub(super) fn on_probe(this: &Transport, listener: &Function) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn send(this: &Transport, frame: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = onMessage)]
-    pub(super) fn on_message(this: &MessageTransport, listener: &Function) -> Result<JsValue, JsValue>;
+    pub(super) fn on_message(this: &Transport, listener: &Function) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = onStateChange)]
-    pub(super) fn on_state_change(this: &MessageTransport, listener: &Function) -> Result<JsValue, JsValue>;
+    pub(super) fn on_state_change(this: &Transport, listener: &Function) -> Result<JsValue, JsValue>;
     /// Ends this connection and tries again with backoff. Optional: look before calling.
     #[wasm_bindgen(method, catch, js_name = drop)]
-    pub(super) fn drop_connection(this: &MessageTransport) -> Result<JsValue, JsValue>;
+    pub(super) fn drop_connection(this: &Transport) -> Result<JsValue, JsValue>;
     /// Optional: look before calling.
     #[wasm_bindgen(method, catch)]
-    pub(super) fn healthy(this: &MessageTransport) -> Result<JsValue, JsValue>;
+    pub(super) fn healthy(this: &Transport) -> Result<JsValue, JsValue>;
 }
 
 /// What a `TransportStatus` says.

@@ -69,6 +69,7 @@ impl Replica {
         let from = match &after {
             After::Answer(answered) => answered.from,
             After::Push(pushed) => pushed.from,
+            After::Page { log, .. } | After::ServerPush { log } => *log,
         };
         self.announce(from, &applied);
         if orphaned {
@@ -78,6 +79,8 @@ impl Replica {
         match after {
             After::Answer(answered) => self.answer_applied(&answered, &applied),
             After::Push(pushed) => self.push_applied(pushed, &applied),
+            After::Page { ends, .. } => self.page_applied(ends, applied.gap),
+            After::ServerPush { .. } => {}
         }
     }
 
@@ -170,7 +173,9 @@ impl Replica {
             !matches!(task, Task::Apply(waiting, _) if waiting.log.unwrap_or(waiting.sender) == sender)
         });
         let judged = matches!(after, After::Answer(answered) if answered.durable);
-        if let Some(conn) = &mut self.conn {
+        if self.config.records.is_some() {
+            self.start_round_over();
+        } else if let Some(conn) = &mut self.conn {
             conn.seen.remove(&sender);
             // Parts that are still to come count for nothing.
             if let Some(open) = conn.parts.get_mut(&apply.sender) {
@@ -218,11 +223,12 @@ impl Replica {
         self.tick_asks();
         self.tick_plain();
         self.tick_upload();
+        self.tick_records();
         let waiting = self.tasks.iter().chain(self.running.as_ref().map(|running| &running.task));
         let applying = waiting.into_iter().any(|task| matches!(task, Task::Apply(..)));
         let Some(conn) = &mut self.conn else { return };
         let settled = match &conn.mode {
-            Mode::Probing(_) => false,
+            Mode::Probing(_) | Mode::Records(_) => false,
             Mode::Plain(plain) if plain.alone => conn.asks.is_empty(),
             Mode::Plain(_) => conn.asks.only_everyone(),
             Mode::Storing(upload) => conn.asks.is_empty() && !upload.is_held(),

@@ -179,7 +179,7 @@ impl Replica {
         let silent = match &conn.mode {
             Mode::Storing(upload) => gone.iter().any(|target| target.is_none_or(|site| site == upload.log)),
             Mode::Probing(_) => self.view.log.is_some() && gone.contains(&None),
-            Mode::Plain(_) => false,
+            Mode::Plain(_) | Mode::Records(_) => false,
         };
         if silent {
             // A device may have left; the relay is the other end of this very connection.
@@ -233,7 +233,7 @@ impl Replica {
         let Some(conn) = &mut self.conn else { return };
         let pause = match &conn.mode {
             Mode::Storing(upload) if upload.log == site => LOG_GAP_PAUSE,
-            Mode::Storing(_) | Mode::Plain(_) | Mode::Probing(_) => GAP_PAUSE,
+            Mode::Storing(_) | Mode::Plain(_) | Mode::Probing(_) | Mode::Records(_) => GAP_PAUSE,
         };
         let earliest = conn.paused_until(site).unwrap_or(now).max(now);
         conn.asks.for_gap(site, earliest, pause);

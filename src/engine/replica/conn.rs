@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::ConnId;
 use super::ask::{Asked, Asks};
 use super::plain::Plain;
+use super::records::Records;
 use super::upload::Upload;
 use crate::sorted::SortedMap;
 use crate::wire::{Run, SiteId};
@@ -24,6 +25,27 @@ pub(super) enum Mode {
     Probing(Duration),
     Plain(Plain),
     Storing(Upload),
+    /// No relay at all: a server of the push-pull contract.
+    Records(Box<Records>),
+}
+
+impl Mode {
+    /// Uploading, to whatever stores.
+    pub(super) fn upload(&self) -> Option<&Upload> {
+        match self {
+            Mode::Probing(_) | Mode::Plain(_) => None,
+            Mode::Storing(upload) => Some(upload),
+            Mode::Records(records) => Some(&records.upload),
+        }
+    }
+
+    pub(super) fn upload_mut(&mut self) -> Option<&mut Upload> {
+        match self {
+            Mode::Probing(_) | Mode::Plain(_) => None,
+            Mode::Storing(upload) => Some(upload),
+            Mode::Records(records) => Some(&mut records.upload),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -58,11 +80,16 @@ pub(super) struct Runs {
 }
 
 impl Conn {
-    pub(super) fn new(id: ConnId, now: Duration) -> Self {
+    /// `log` stands for a server of the push-pull contract, which is called and not asked.
+    pub(super) fn new(id: ConnId, log: Option<SiteId>, now: Duration) -> Self {
+        let (mode, asks) = match log {
+            Some(log) => (Mode::Records(Box::new(Records::new(log))), Asks::default()),
+            None => (Mode::Probing(now + PROBE), Asks::everyone(now)),
+        };
         Conn {
             id,
-            mode: Mode::Probing(now + PROBE),
-            asks: Asks::everyone(now),
+            mode,
+            asks,
             asked: VecDeque::new(),
             stated: None,
             seen: SortedMap::new(),
@@ -77,7 +104,11 @@ impl Conn {
     /// Forgets what was going on, not the connection: a late answer to what was sent before matches nothing.
     pub(super) fn restart(&mut self, now: Duration) {
         let next_ref = self.next_ref;
-        *self = Conn { next_ref, ..Conn::new(self.id, now) };
+        let log = match &self.mode {
+            Mode::Records(records) => Some(records.upload.log),
+            Mode::Probing(_) | Mode::Plain(_) | Mode::Storing(_) => None,
+        };
+        *self = Conn { next_ref, ..Conn::new(self.id, log, now) };
     }
 
     /// The broadcast request has gone out, and stated our head: from now on an answer can be expected.
@@ -96,8 +127,9 @@ impl Conn {
     }
 
     pub(super) fn ask_again_now(&mut self, now: Duration) {
-        match &self.mode {
+        match &mut self.mode {
             Mode::Storing(upload) => self.asks.again(upload.log, now),
+            Mode::Records(records) => records.wanted = true,
             Mode::Probing(_) | Mode::Plain(_) => self.asks.everyone_now(now),
         }
     }
@@ -168,6 +200,7 @@ impl Conn {
             Mode::Probing(until) => self.stated.filter(|_| !knows_a_log).map(|_| *until),
             Mode::Plain(plain) => plain.deadline(),
             Mode::Storing(upload) => upload.deadline(),
+            Mode::Records(records) => records.deadline(),
         };
         asks.into_iter().chain(mode).min()
     }

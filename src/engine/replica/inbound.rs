@@ -25,7 +25,7 @@ impl Replica {
         if !self.is_running() || self.conn.as_ref().is_none_or(|conn| conn.id != id) {
             return;
         }
-        if self.tasks.len() >= MAX_TASKS || self.queued_bytes() > MAX_QUEUED_BYTES {
+        if self.has_too_much_to_do() {
             let why = Problem::passing("inbox-overflow", "messages come faster than they can be applied");
             self.drop_connection(why);
             return;
@@ -43,6 +43,10 @@ impl Replica {
                 }
             }
         }
+    }
+
+    pub(super) fn has_too_much_to_do(&self) -> bool {
+        self.tasks.len() >= MAX_TASKS || self.queued_bytes() > MAX_QUEUED_BYTES
     }
 
     /// About how much the messages that wait to be applied hold in memory.
@@ -232,7 +236,7 @@ impl Replica {
         self.queue_apply(from, push.changes, advance, log, None, after);
     }
 
-    fn queue_apply(
+    pub(super) fn queue_apply(
         &mut self,
         sender: SiteId,
         rows: Vec<Row>,

@@ -20,6 +20,17 @@ pub struct Config {
     pub seed: u64,
     /// How often the database is looked at for changes that nobody announced (other tabs, raw SQL).
     pub poll: Duration,
+    /// Set where the remote is a server of the push-pull contract.
+    pub records: Option<RecordsConfig>,
+}
+
+/// A remote that keeps records, and has neither a clock nor a name.
+#[derive(Debug, Clone)]
+pub struct RecordsConfig {
+    /// Stands for it in the bookkeeping ([`crate::wire::record::site_of`]).
+    pub log: SiteId,
+    /// How often it is asked for news; only for a reason without.
+    pub pull_every: Option<Duration>,
 }
 
 /// A job's number: its answer names it.
@@ -28,6 +39,8 @@ pub type JobId = u64;
 pub type WaitId = u64;
 /// A connection's number, chosen by the driver, never used twice.
 pub type ConnId = u64;
+/// The number of a call of `push` or `pull`: its end names it. Never used twice.
+pub type CallId = u64;
 
 /// What happens to a replica.
 #[derive(Debug, Clone)]
@@ -45,6 +58,16 @@ pub enum Input {
     Closed { conn: ConnId, close_code: Option<u16> },
     /// A text frame arrived.
     Received { conn: ConnId, text: String },
+    /// A push has its result, as JSON.
+    Pushed { conn: ConnId, call: CallId, result: String },
+    /// A pull has its page.
+    Pulled { conn: ConnId, call: CallId, page: Pulled },
+    /// A call has failed.
+    CallFailed { conn: ConnId, call: CallId, failure: Failure },
+    /// The server has sent changes unasked, as JSON.
+    ServerPush { conn: ConnId, changes: String },
+    /// The transport doubts its connection: make the peer speak. See [`super::Replica::must_be_answered`].
+    Probe,
     /// A job ended.
     JobDone { job: JobId, result: Result<Outcome, StoreError> },
     /// The app, another tab or the poll says that the database may have changed.
@@ -72,6 +95,31 @@ pub enum Level {
     Stored,
     /// Everything asked was answered and everything local is sent (and stored, where a relay stores).
     Round,
+    /// The same, after what was exchanged with the remote was forgotten.
+    Resync,
+}
+
+/// A page of a pull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulled {
+    /// The changes, as JSON.
+    pub changes: String,
+    /// The cursor, as JSON; none where the server gave none.
+    pub cursor: Option<String>,
+    pub has_more: bool,
+}
+
+/// What is known of a call that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Failure {
+    /// The HTTP status that was the answer.
+    pub status: Option<u16>,
+    /// How the connection was closed.
+    pub close_code: Option<u16>,
+    pub retry_after: Option<Duration>,
+    /// The credentials were refused.
+    pub needs_auth: bool,
+    pub message: String,
 }
 
 /// What the replica wants done.
@@ -87,6 +135,25 @@ pub enum Output {
         conn: ConnId,
         text: String,
     },
+    /// Call `push` with these records (JSON).
+    Push {
+        conn: ConnId,
+        call: CallId,
+        records: String,
+    },
+    /// Call `pull` with this cursor (JSON), for so many changes.
+    Pull {
+        conn: ConnId,
+        call: CallId,
+        cursor: Option<String>,
+        batch: usize,
+    },
+    /// Nobody waits for this call any more.
+    Abort {
+        call: CallId,
+    },
+    /// The remote wants other credentials.
+    AuthRequired,
     /// Give up this connection; the transport will connect again.
     Drop {
         conn: ConnId,

@@ -31,6 +31,10 @@ pub(super) enum Task {
     Barrier(WaitId),
     CaughtUp,
     AcceptAccount,
+    /// Forgets what was exchanged with the remote; `rejected`: also what it refused.
+    Resync {
+        rejected: bool,
+    },
 }
 
 /// An answer that somebody waits for.
@@ -48,6 +52,15 @@ pub(super) struct Answer {
 pub(super) enum After {
     Answer(super::applied::Answered),
     Push(super::applied::Pushed),
+    /// A page of a pull; `ends`: the last one of its round.
+    Page {
+        log: SiteId,
+        ends: bool,
+    },
+    /// What a server has sent unasked.
+    ServerPush {
+        log: SiteId,
+    },
 }
 
 impl Task {
@@ -67,7 +80,8 @@ impl Task {
             | Task::Poll
             | Task::Barrier(_)
             | Task::CaughtUp
-            | Task::AcceptAccount => true,
+            | Task::AcceptAccount
+            | Task::Resync { .. } => true,
             Task::Request(_) | Task::Answer(_) | Task::Read | Task::Beat | Task::Apply(..) => false,
         }
     }
@@ -112,22 +126,26 @@ impl Replica {
         let scope = self.scope();
         let tables = self.config.tables.clone();
         match task {
-            Task::Start(run) => Some(Job::Start { run: run.clone(), tables }),
+            Task::Start(run) => {
+                let log = self.config.records.as_ref().map(|records| records.log);
+                Some(Job::Start { run: run.clone(), tables, log })
+            }
             Task::Request(_) | Task::Beat => Some(Job::Request),
             Task::Answer(answer) => Some(Job::Answer { from: answer.from.clone(), scope }),
             Task::Read => match &self.conn.as_ref()?.mode {
                 Mode::Probing(_) => None,
                 Mode::Plain(plain) => Some(Job::Push { after: plain.read, scope }),
-                Mode::Storing(upload) if upload.has_room() => {
-                    Some(Job::Upload { log: upload.log, after: upload.sent, scope })
-                }
-                Mode::Storing(_) => None,
+                mode @ (Mode::Storing(_) | Mode::Records(_)) => mode
+                    .upload()
+                    .filter(|upload| upload.has_room())
+                    .map(|upload| Job::Upload { log: upload.log, after: upload.sent, scope }),
             },
             Task::Apply(apply, _) => Some(Job::Apply(apply.clone())),
             Task::Acked(acked) => Some(Job::Acked(Box::new(acked.clone()))),
             Task::Poll | Task::Barrier(_) => Some(Job::Poll { scope }),
             Task::CaughtUp => Some(Job::CaughtUp { wall_ms: self.now.wall_ms }),
             Task::AcceptAccount => Some(Job::AcceptAccount),
+            Task::Resync { rejected } => Some(Job::Resync { rejected: *rejected }),
         }
     }
 
@@ -180,6 +198,7 @@ impl Replica {
                     conn.restart(self.now.at);
                 }
             }
+            Task::Resync { rejected } => self.forgotten(rejected),
             Task::Apply(_, after) => self.applied(after, what, orphaned),
             Task::Request(_) | Task::Answer(_) | Task::Read | Task::Beat if orphaned => {}
             Task::Request(target) => self.send_request(target, what),
@@ -213,7 +232,9 @@ impl Replica {
     fn unsent(&self) -> bool {
         match self.conn.as_ref().map(|conn| &conn.mode) {
             Some(Mode::Plain(plain)) => plain.read < self.view.head,
-            Some(Mode::Storing(upload)) => upload.sent < self.view.head || upload.more,
+            Some(mode @ (Mode::Storing(_) | Mode::Records(_))) => {
+                mode.upload().is_some_and(|upload| upload.sent < self.view.head || upload.more)
+            }
             Some(Mode::Probing(_)) | None => false,
         }
     }
@@ -291,7 +312,9 @@ impl Replica {
         }
         match self.conn.as_ref().map(|conn| &conn.mode) {
             Some(Mode::Plain(plain)) => self.dirty || plain.unread || plain.read < self.view.head,
-            Some(Mode::Storing(upload)) => (self.dirty || upload.more) && upload.has_room(),
+            Some(mode @ (Mode::Storing(_) | Mode::Records(_))) => {
+                mode.upload().is_some_and(|upload| (self.dirty || upload.more) && upload.has_room())
+            }
             Some(Mode::Probing(_)) | None => self.dirty,
         }
     }
@@ -307,10 +330,10 @@ impl Replica {
         }
         self.last_read = Some(self.now.at);
         self.dirty = false;
-        let online =
-            matches!(self.conn.as_ref().map(|conn| &conn.mode), Some(Mode::Plain(_) | Mode::Storing(_)));
+        let mode = self.conn.as_mut().map(|conn| &mut conn.mode);
+        let online = mode.as_ref().is_some_and(|mode| !matches!(mode, Mode::Probing(_)));
         if online {
-            if let Some(Mode::Storing(upload)) = self.conn.as_mut().map(|conn| &mut conn.mode) {
+            if let Some(upload) = mode.and_then(Mode::upload_mut) {
                 upload.more = false;
             }
             self.tasks.push_back(Task::Read);

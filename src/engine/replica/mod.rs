@@ -1,5 +1,5 @@
-//! Replication of one database over the relay protocol: what to ask, what to answer, what to send, and when.
-//! Never touches the database itself: it orders transactions ([`super::txn::Job`]) one at a time, and every cursor
+//! Replication of one database, over the relay protocol or with a server of the push-pull contract: what to ask, what to
+//! answer, what to send, and when. Never touches the database itself: it orders transactions ([`super::txn::Job`]) one at a time, and every cursor
 //! moves inside one. Called by `web::driver` and by the simulator.
 //!
 //! - getters: [`Replica::status`], [`Replica::poll_timeout`]
@@ -16,6 +16,7 @@ mod inbound;
 mod io;
 mod jobs;
 mod plain;
+mod records;
 mod show;
 mod upload;
 mod wait;
@@ -25,8 +26,9 @@ use std::time::Duration;
 
 pub use io::*;
 
-use self::conn::Conn;
+use self::conn::{Conn, Mode};
 use self::jobs::{Running, Task};
+use self::records::Recount;
 use self::show::Counters;
 use self::wait::Wait;
 use super::clock::{Jitter, Now};
@@ -82,6 +84,8 @@ pub struct Replica {
     budget: Budget,
     /// Rows of ours that a receiver will never take; they stand in the rejected list.
     refused: BTreeSet<upload::RowId>,
+    next_call: CallId,
+    recount: Recount,
     waits: Vec<Wait>,
     counters: Counters,
     status: Status,
@@ -92,9 +96,13 @@ impl Replica {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let status = show::initial();
+        let mut budget = config.budget;
+        if config.records.is_some() {
+            budget.changes = budget.changes.min(budget.bytes / records::RECORD_BYTES).max(1);
+        }
         Replica {
             jitter: Jitter::new(config.seed),
-            budget: config.budget,
+            budget,
             config,
             phase: Phase::Stopped,
             now: Now::default(),
@@ -111,6 +119,8 @@ impl Replica {
             last_read: None,
             poll_at: None,
             refused: BTreeSet::new(),
+            next_call: 0,
+            recount: Recount::default(),
             waits: Vec::new(),
             counters: Counters::default(),
             shown: status.clone(),
@@ -139,6 +149,11 @@ impl Replica {
             Input::Opened { conn } => self.opened(conn),
             Input::Closed { conn, close_code } => self.closed(conn, close_code),
             Input::Received { conn, text } => self.received(conn, &text),
+            Input::Pushed { conn, call, result } => self.pushed(conn, call, &result),
+            Input::Pulled { conn, call, page } => self.pulled(conn, call, page),
+            Input::CallFailed { conn, call, failure } => self.call_failed(conn, call, &failure),
+            Input::ServerPush { conn, changes } => self.server_push(conn, &changes),
+            Input::Probe => self.probe(),
             Input::JobDone { job, result } => self.job_done(job, result),
             Input::LocalChange => self.dirty = true,
             Input::SyncNow => self.sync_now(),
@@ -160,7 +175,8 @@ impl Replica {
         let knows_a_log = self.view.log.is_some();
         let conn = self.conn.as_ref().and_then(|conn| conn.deadline(knows_a_log));
         let jobs = self.jobs_not_before.filter(|_| !self.tasks.is_empty());
-        [self.poll_at, read_at, conn, jobs]
+        let recount = self.recount_due();
+        [self.poll_at, read_at, conn, jobs, recount]
             .into_iter()
             .flatten()
             .min()
@@ -194,7 +210,9 @@ impl Replica {
         self.tasks.clear();
         // A job that is out ends by itself; its answer is not ours any more.
         self.running = None;
+        self.abort_calls();
         self.conn = None;
+        self.recount.stop();
         self.poll_at = None;
         self.jobs_not_before = None;
         self.fail_waits(&Problem::fatal("stopped", "the client was stopped"));
@@ -209,6 +227,7 @@ impl Replica {
             Phase::Stopped | Phase::Halted { .. } => phase,
         };
         self.tasks.clear();
+        self.abort_calls();
         if let Some(conn) = &mut self.conn {
             conn.restart(self.now.at);
         }
@@ -238,14 +257,34 @@ impl Replica {
         }
         self.jobs_not_before = None;
         self.dirty = true;
+        self.try_calls_now();
         if let Some(conn) = &mut self.conn {
             conn.ask_again_now(self.now.at);
         }
     }
 
+    /// The transport asks for a sign of life.
+    fn probe(&mut self) {
+        if self.is_running()
+            && let Some(conn) = &mut self.conn
+        {
+            conn.ask_again_now(self.now.at);
+        }
+    }
+
+    /// Whether a healthy peer must answer what [`Input::Probe`] leads to: only a relay that stores, and only if the
+    /// request can go out at once.
+    #[must_use]
+    pub fn must_be_answered(&self) -> bool {
+        let stores = matches!(self.conn.as_ref().map(|conn| &conn.mode), Some(Mode::Storing(_)));
+        stores && self.is_running() && self.jobs_not_before.is_none()
+    }
+
     fn opened(&mut self, conn: ConnId) {
         self.drop_conn_tasks();
-        self.conn = Some(Conn::new(conn, self.now.at));
+        self.abort_calls();
+        let log = self.config.records.as_ref().map(|records| records.log);
+        self.conn = Some(Conn::new(conn, log, self.now.at));
         self.dirty = true;
         self.counters.forget_progress();
     }

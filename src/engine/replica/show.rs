@@ -48,11 +48,9 @@ impl Replica {
             (_, None) => Some(self.now.wall_ms),
         };
         let retry_at = match &self.link {
-            LinkState::Connecting { retry_at } if self.conn.is_none() => *retry_at,
-            LinkState::Connecting { .. }
-            | LinkState::Offline { .. }
-            | LinkState::NeedsAuth { .. }
-            | LinkState::Failed { .. } => None,
+            _ if self.conn.is_some() => self.calls_retry_at(),
+            LinkState::Connecting { retry_at } => *retry_at,
+            LinkState::Offline { .. } | LinkState::NeedsAuth { .. } | LinkState::Failed { .. } => None,
         };
         self.status = Status {
             state,
@@ -80,7 +78,10 @@ impl Replica {
         match (&self.phase, &self.conn, &self.link) {
             (Phase::Stopped, _, _) => (State::Stopped, None),
             (Phase::Halted { problem, .. }, _, _) => (State::Failed, Some(problem.code.to_owned())),
-            (Phase::Starting(_) | Phase::Running(_), Some(conn), _) => {
+            (Phase::Starting(_) | Phase::Running(_), Some(conn), link) => {
+                if let Some(shown) = self.calls_state(link) {
+                    return shown;
+                }
                 (if conn.caught_up { State::Live } else { State::CatchingUp }, None)
             }
             (Phase::Starting(_) | Phase::Running(_), None, link) => match link {

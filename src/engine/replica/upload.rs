@@ -24,22 +24,23 @@ const SMALLEST_BYTES: usize = 1024;
 /// Names one state of one column of one row.
 pub(super) type RowId = (String, crate::wire::Pk, String, i64, i64);
 
-fn row_id(change: &Change) -> RowId {
+pub(super) fn row_id(change: &Change) -> RowId {
     (change.table.clone(), change.pk.clone(), change.cid.clone(), change.col_version, change.cl)
 }
 
 /// One message on its way.
 #[derive(Debug)]
-struct Sent {
+pub(super) struct Sent {
     /// `None`: nothing was sent, the versions hold no row for the log.
     reference: Option<String>,
     base: i64,
     current: i64,
-    rows: Vec<Change>,
+    /// Those whose fate is open.
+    pub(super) rows: Vec<Change>,
     /// The last message of the quarantine.
     kept: bool,
-    acked: bool,
-    sent_at: Duration,
+    pub(super) acked: bool,
+    pub(super) sent_at: Duration,
 }
 
 /// Whether the quarantine has gone to this log.
@@ -95,6 +96,16 @@ impl Upload {
         self.window.len() < WINDOW && self.paused_until.is_none() && !self.held
     }
 
+    /// The first message that is not acknowledged.
+    pub(super) fn front(&mut self) -> Option<&mut Sent> {
+        self.window.iter_mut().find(|sent| !sent.acked)
+    }
+
+    /// Nothing is on its way, and all that was read is not less than this.
+    pub(super) fn is_through(&self, head: i64) -> bool {
+        self.window.is_empty() && !self.held && !self.more && self.sent >= head
+    }
+
     /// When the oldest acknowledgement is so late that the connection must be dead.
     fn ack_due(&self) -> Option<Duration> {
         self.window.iter().find(|sent| !sent.acked).map(|sent| sent.sent_at + ACK_DEADLINE)
@@ -137,7 +148,7 @@ impl Replica {
         let head = self.view.head;
         let budget = self.budget;
         let now = self.now.at;
-        let Some(Mode::Storing(upload)) = self.conn.as_mut().map(|conn| &mut conn.mode) else { return };
+        let Some(upload) = self.conn.as_mut().and_then(|conn| conn.mode.upload_mut()) else { return };
         if upload.sent != base || upload.paused_until.is_some() {
             return; // read for a window that was closed since
         }
@@ -147,14 +158,13 @@ impl Replica {
         let first = upload.kept == Kept::Unsent;
         upload.kept = Kept::Sent;
         if first {
-            let kept = kept.into_iter().filter(|change| !self.refused.contains(&row_id(change))).collect();
+            let kept = kept.into_iter().filter(|change| self.has_to_be_sent(change)).collect();
             let mut parts = split(kept, budget).into_iter().peekable();
             while let Some(part) = parts.next() {
                 messages.push((part, base, parts.peek().is_none()));
             }
         }
-        let rows: Vec<Change> =
-            changes.into_iter().filter(|change| !self.refused.contains(&row_id(change))).collect();
+        let rows: Vec<Change> = changes.into_iter().filter(|change| self.has_to_be_sent(change)).collect();
         let mut parts = split(rows, budget).into_iter().peekable();
         while let Some(part) = parts.next() {
             let last = parts.peek().is_none();
@@ -166,7 +176,7 @@ impl Replica {
         }
         if nothing && current > base {
             // Versions without a row for this log: nothing to send, nothing to wait for but what went before.
-            if let Some(Mode::Storing(upload)) = self.conn.as_mut().map(|conn| &mut conn.mode) {
+            if let Some(upload) = self.conn.as_mut().and_then(|conn| conn.mode.upload_mut()) {
                 let rows = Vec::new();
                 let sent =
                     Sent { reference: None, base, current, rows, kept: false, acked: true, sent_at: now };
@@ -176,12 +186,17 @@ impl Replica {
         }
     }
 
+    /// Not refused for good, and not known to be there.
+    fn has_to_be_sent(&self, change: &Change) -> bool {
+        !self.refused.contains(&row_id(change)) && !self.recount.has_seen(change)
+    }
+
     fn send_one(&mut self, rows: Vec<Change>, base: i64, current: i64, kept: bool, now: Duration) {
         let run = self.run().cloned();
         let Some(conn) = &mut self.conn else { return };
         let reference = conn.reference();
-        let Mode::Storing(upload) = &mut conn.mode else { return };
-        self.counters.sent += rows.len() as u64;
+        let called = matches!(conn.mode, Mode::Records(_));
+        let Some(upload) = conn.mode.upload_mut() else { return };
         upload.window.push_back(Sent {
             reference: Some(reference.clone()),
             base,
@@ -191,6 +206,10 @@ impl Replica {
             acked: false,
             sent_at: now,
         });
+        if called {
+            return; // one after the other: `records` does
+        }
+        self.counters.sent += rows.len() as u64;
         self.send(Body::Push(SyncPush {
             changes: rows.into_iter().map(Ok).collect(),
             base_version: base,
@@ -221,9 +240,9 @@ impl Replica {
     }
 
     /// Books what is acknowledged without a gap, where it stands in the log, and what was refused.
-    fn book_settled(&mut self, place: Option<Place>, rejected: Vec<(Change, RowCode)>) {
+    pub(super) fn book_settled(&mut self, place: Option<Place>, rejected: Vec<(Change, RowCode)>) {
         let wall_ms = self.now.wall_ms;
-        let Some(Mode::Storing(upload)) = self.conn.as_mut().map(|conn| &mut conn.mode) else { return };
+        let Some(upload) = self.conn.as_mut().and_then(|conn| conn.mode.upload_mut()) else { return };
         let (steps, kept) = upload.settled();
         let log = upload.log;
         if steps.is_empty() && place.is_none() && rejected.is_empty() {
@@ -286,35 +305,39 @@ impl Replica {
 
     /// The connection was closed because a message was too large (1009).
     pub(super) fn too_big(&mut self, conn: Conn) {
-        let Mode::Storing(upload) = conn.mode else {
-            self.halve(self.budget);
-            return;
+        let upload = match conn.mode {
+            Mode::Storing(upload) => upload,
+            Mode::Records(mut records) => return self.push_too_large(&mut records),
+            Mode::Probing(_) | Mode::Plain(_) => return self.halve(self.budget),
         };
         let log = upload.log;
         let unacked = upload.window.into_iter().filter(|sent| !sent.acked);
         match unacked.max_by_key(|sent| size(&sent.rows).bytes) {
-            Some(sent) if sent.rows.len() == 1 => {
-                let rejected: Vec<_> = sent.rows.into_iter().map(|row| (row, RowCode::TooLarge)).collect();
-                self.refused.extend(rejected.iter().map(|(change, _)| row_id(change)));
-                self.outputs.push_back(Output::Event(Event::Rejected { by: log, count: 1 }));
-                let wall_ms = self.now.wall_ms;
-                let acked = Acked { log, steps: Vec::new(), place: None, kept: false, rejected, wall_ms };
-                self.tasks.push_back(Task::Acked(acked));
-            }
+            Some(sent) if sent.rows.len() == 1 => self.refuse_as_too_large(log, sent.rows),
             Some(sent) => self.halve(size(&sent.rows)),
             None => self.halve(self.budget),
         }
     }
 
+    /// Rows that do not fit alone. Booked without the connection, which may be gone.
+    pub(super) fn refuse_as_too_large(&mut self, log: SiteId, rows: Vec<Change>) {
+        let rejected: Vec<_> = rows.into_iter().map(|row| (row, RowCode::TooLarge)).collect();
+        self.refused.extend(rejected.iter().map(|(change, _)| row_id(change)));
+        self.outputs.push_back(Output::Event(Event::Rejected { by: log, count: rejected.len() }));
+        let wall_ms = self.now.wall_ms;
+        let acked = Acked { log, steps: Vec::new(), place: None, kept: false, rejected, wall_ms };
+        self.tasks.push_back(Task::Acked(acked));
+    }
+
     /// From now on messages are half as large as this one was.
-    fn halve(&mut self, was: Budget) {
+    pub(super) fn halve(&mut self, was: Budget) {
         let changes = (was.changes / 2).clamp(1, self.config.budget.changes.max(1));
         let bytes = (was.bytes / 2).clamp(SMALLEST_BYTES, self.config.budget.bytes.max(SMALLEST_BYTES));
         self.budget = Budget { changes, bytes };
     }
 }
 
-fn size(rows: &[Change]) -> Budget {
+pub(super) fn size(rows: &[Change]) -> Budget {
     Budget { changes: rows.len(), bytes: rows.iter().map(Change::wire_size).sum() }
 }
 

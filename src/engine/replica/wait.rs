@@ -20,6 +20,9 @@ impl Replica {
             return;
         }
         self.waits.push(Wait { id, level, target: None });
+        if level == Level::Resync {
+            self.tasks.push_back(Task::Resync { rejected: true });
+        }
         self.tasks.push_back(Task::Barrier(id));
         self.dirty = true;
     }
@@ -64,6 +67,7 @@ impl Replica {
         let sent = match mode {
             Some(Mode::Plain(plain)) => plain.read >= target,
             Some(Mode::Storing(upload)) => stored || upload.sent >= target,
+            Some(Mode::Records(_)) => stored,
             Some(Mode::Probing(_)) | None => false,
         };
         let plain = matches!(mode, Some(Mode::Plain(_)));
@@ -74,11 +78,17 @@ impl Replica {
                 Some(Err(Problem::fatal("not-storing", "this relay forwards and does not store")))
             }
             Level::Stored => stored.then_some(Ok(())),
-            Level::Round => {
+            Level::Round | Level::Resync => {
+                if let Some(Mode::Records(records)) = mode
+                    && let Some(problem) = records.problem()
+                {
+                    return Some(Err(problem));
+                }
                 let answered = conn.is_some_and(|conn| conn.caught_up && conn.asks.only_everyone());
                 let settled = if plain { sent } else { stored && conn.is_some_and(|c| c.asks.is_empty()) };
                 let applying = self.tasks.iter().any(|task| matches!(task, Task::Apply(..)));
-                (answered && settled && !applying && self.running.is_none()).then_some(Ok(()))
+                let called = !matches!(mode, Some(Mode::Records(records)) if !records.is_done());
+                (answered && called && settled && !applying && self.running.is_none()).then_some(Ok(()))
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Merging rows and moving the cursor that speaks of them, in one transaction. Decides which rows fit, which are
 //! kept aside, and whether a message may move *received*.
 
-use super::{Advance, Applied, Apply, Durable, Txn, What};
+use super::doubt;
+use super::{Advance, Applied, Apply, Durable, PullPage, Txn, What};
 use crate::engine::meta::{LogState, Meta};
 use crate::engine::store::{KeptRow, List, Schema, Store, StoreError};
 use crate::wire::{BadRow, Change, Cursor, Pk, Place, Row, RowCode, Run, SiteId};
@@ -24,6 +25,12 @@ pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Resu
     let held = txn.meta.received.get(&owner).cloned();
     if !apply.rows.is_empty() {
         let schema = txn.store.schema().await?;
+        if let (Some(log), Advance::Page(PullPage { asked: Some(_), first: true, .. })) =
+            (apply.log, &apply.advance)
+            && doubt::has_started_over(txn, &schema, log, apply).await?
+        {
+            txn.meta.logs.or_default(log).doubt = true;
+        }
         let merged = merge_rows(txn.store, &schema, apply.tables.as_ref(), apply.rows.clone()).await?;
         applied.taken = merged.keys_taken;
         applied.quarantined = merged.refused.len();
@@ -101,7 +108,27 @@ fn advance(meta: &mut Meta, sender: SiteId, advance: &Advance) -> bool {
             !continues
         }
         Advance::Forward(place) => forward(meta, place),
+        Advance::Page(page) => turn(meta, sender, page),
     }
+}
+
+/// Moves the cursor for a server's pages. True when the page was asked with another than the one that we hold.
+fn turn(meta: &mut Meta, log: SiteId, page: &PullPage) -> bool {
+    let state = meta.logs.or_default(log);
+    if state.cursor != page.asked {
+        return true;
+    }
+    if page.cursor.is_some() {
+        state.cursor.clone_from(&page.cursor);
+    }
+    if let Some(complete) = &page.complete {
+        state.echoed = complete.uploaded;
+        meta.first_synced = true;
+        if meta.logs.get(&log).is_some_and(|state| state.uploaded >= meta.high) {
+            meta.last_synced_at = Some(complete.wall_ms);
+        }
+    }
+    false
 }
 
 /// Books a place of a log that was forwarded or acknowledged. True when places before it are missing.
@@ -196,7 +223,7 @@ async fn merge_all<S: Store>(store: &mut S, rows: &[Change]) -> Result<Vec<(usiz
 }
 
 /// The row as the local schema would hold it.
-fn fit(schema: &Schema, change: &Change) -> Result<Change, RowCode> {
+pub(super) fn fit(schema: &Schema, change: &Change) -> Result<Change, RowCode> {
     let table = schema.tables.get(&change.table).ok_or(RowCode::UnknownTable)?;
     let columns = change.pk.columns();
     if columns.len() != table.key.len() {

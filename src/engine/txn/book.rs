@@ -53,6 +53,17 @@ pub(super) async fn caught_up<S: Store>(txn: &mut Txn<'_, S>, wall_ms: i64) -> R
     Ok(What::CaughtUp)
 }
 
+/// Starts over with the remote.
+pub(super) async fn forget<S: Store>(txn: &mut Txn<'_, S>, rejected: bool) -> Result<What, StoreError> {
+    txn.meta.forget_exchange();
+    if rejected {
+        let refused = txn.store.kept(List::Rejected).await?;
+        txn.store.forget(List::Rejected, &refused).await?;
+        txn.rejected = Some(0);
+    }
+    Ok(What::Forgotten)
+}
+
 /// Drops what was agreed with the old account's log; the data and our own clock stay.
 pub(super) async fn accept_account<S: Store>(txn: &mut Txn<'_, S>) -> Result<What, StoreError> {
     let Meta { high, runs, tables, schema, .. } = txn.meta.clone();

@@ -4,6 +4,7 @@
 
 mod apply;
 mod book;
+mod doubt;
 mod read;
 mod start;
 
@@ -15,10 +16,11 @@ use crate::wire::{Change, Cursor, Pk, Place, Row, RowCode, Run, SiteId};
 /// One transaction's worth of work.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Job {
-    /// A leader starts: a new run.
+    /// A leader starts: a new run. `log` stands for a server of the push-pull contract.
     Start {
         run: Run,
         tables: Option<Vec<String>>,
+        log: Option<SiteId>,
     },
     /// Reads what a request says of us.
     Request,
@@ -50,6 +52,10 @@ pub enum Job {
     },
     /// The app has accepted another account: the state of the old one is dropped.
     AcceptAccount,
+    /// Starts over with the remote; the rows that it refused get another chance if the app wants that.
+    Resync {
+        rejected: bool,
+    },
 }
 
 /// What may be read.
@@ -96,6 +102,28 @@ pub enum Advance {
     },
     /// A push that a log has stored.
     Forward(Place),
+    Page(PullPage),
+}
+
+/// How a page of a server of the push-pull contract moves the cursor.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PullPage {
+    /// The cursor that it was asked with: the page counts while that is the one we hold.
+    pub asked: Option<String>,
+    /// Where the next one begins, if that is elsewhere.
+    pub cursor: Option<String>,
+    /// Nothing of this round came before it.
+    pub first: bool,
+    /// Nothing comes after it.
+    pub complete: Option<Complete>,
+}
+
+/// The end of a round of pulls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complete {
+    /// *uploaded* when the round began.
+    pub uploaded: i64,
+    pub wall_ms: i64,
 }
 
 /// What a durable answer says beside its rows.
@@ -136,6 +164,9 @@ pub struct View {
     pub log: Option<SiteId>,
     pub uploaded: i64,
     pub stored: Option<Cursor>,
+    /// See [`super::meta::LogState`].
+    pub cursor: Option<String>,
+    pub doubt: bool,
     /// The quarantine has yet to be uploaded.
     pub kept_unsent: bool,
     /// Highest version of our clock.
@@ -186,6 +217,7 @@ pub enum What {
     },
     CaughtUp,
     AccountAccepted,
+    Forgotten,
 }
 
 /// What applying did.
@@ -221,7 +253,7 @@ pub async fn run<S: Store>(store: &mut S, job: &Job) -> Result<Outcome, StoreErr
 async fn program<S: Store>(store: &mut S, job: &Job) -> Result<Outcome, StoreError> {
     let mut txn = Txn::open(store).await?;
     let what = match job {
-        Job::Start { run, tables } => start::start(&mut txn, run, tables.as_ref()).await?,
+        Job::Start { run, tables, log } => start::start(&mut txn, run, tables.as_ref(), *log).await?,
         Job::Request => read::request(&mut txn).await?,
         Job::Answer { from, scope } => read::answer(&mut txn, from, scope).await?,
         Job::Push { after, scope } => read::push(&mut txn, *after, scope).await?,
@@ -231,12 +263,13 @@ async fn program<S: Store>(store: &mut S, job: &Job) -> Result<Outcome, StoreErr
         Job::Poll { scope } => start::poll(&mut txn, scope.tables.as_ref()).await?,
         Job::CaughtUp { wall_ms } => book::caught_up(&mut txn, *wall_ms).await?,
         Job::AcceptAccount => book::accept_account(&mut txn).await?,
+        Job::Resync { rejected } => book::forget(&mut txn, *rejected).await?,
     };
     let count = match job {
         Job::Start { tables, .. } => Some(tables),
         Job::Push { scope, .. } | Job::Upload { scope, .. } | Job::Poll { scope } => Some(&scope.tables),
         Job::Acked(_) | Job::Apply(_) | Job::Request | Job::Answer { .. } => None,
-        Job::CaughtUp { .. } | Job::AcceptAccount => None,
+        Job::CaughtUp { .. } | Job::AcceptAccount | Job::Resync { .. } => None,
     };
     let view = txn.close(count).await?;
     Ok(Outcome { view, what })
@@ -298,6 +331,8 @@ impl<'a, S: Store> Txn<'a, S> {
             log: self.meta.log,
             uploaded: log.map_or(0, |log| log.uploaded),
             stored: log.and_then(|log| log.stored.clone()),
+            cursor: log.and_then(|log| log.cursor.clone()),
+            doubt: log.is_some_and(|log| log.doubt),
             kept_unsent: log.is_some_and(|log| !log.kept_sent),
             head,
             pending,

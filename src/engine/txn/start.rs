@@ -4,17 +4,22 @@
 use super::apply::{merge_rows, restate};
 use super::{Txn, What};
 use crate::engine::store::{List, Store, StoreError};
-use crate::wire::{Change, Run};
+use crate::wire::{Change, Run, SiteId};
 
 /// Begins a run, and starts over with everybody when `tables` has gained one.
 pub(super) async fn start<S: Store>(
     txn: &mut Txn<'_, S>,
     run: &Run,
     tables: Option<&Vec<String>>,
+    log: Option<SiteId>,
 ) -> Result<What, StoreError> {
     let max = txn.store.max_version().await?;
     if txn.meta.gains_table(tables) {
         txn.meta.forget_progress();
+    }
+    if let Some(log) = log {
+        txn.meta.log = Some(log);
+        txn.meta.logs.or_default(log);
     }
     txn.meta.begin_run(run.clone(), max);
     txn.meta.tables = Some(tables.cloned());
@@ -57,7 +62,11 @@ pub(super) async fn poll<S: Store>(
     txn.record_head().await?;
     let rewound = !txn.meta.rewind.is_empty();
     for (site, cursor) in std::mem::take(&mut txn.meta.rewind) {
-        txn.meta.received.insert(site, cursor);
+        match txn.meta.logs.get_mut(&site) {
+            // A server that has no clock is asked from the beginning.
+            Some(log) if log.cursor.is_some() => log.cursor = None,
+            Some(_) | None => txn.meta.received.insert(site, cursor),
+        }
     }
     let moved = txn.store.max_version().await? > before;
     Ok(What::Polled { retried: if moved { merged.keys } else { Vec::new() }, rewound })

@@ -9,10 +9,10 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::Driver;
-use crate::engine::replica::{Input, State};
+use crate::engine::replica::{Input, LinkState, State};
 use crate::sorted::SortedMap;
 use crate::web::events::{self, EventName};
-use crate::web::interop::{Deferred, field, object, random_u64};
+use crate::web::interop::{Deferred, field, has_method, object, random_u64, to_json};
 use crate::web::store::TABLE_PREFIX;
 use crate::web::store::pace::macrotask;
 use crate::web::tabs::{self, Candidacy, Channel, Lead};
@@ -138,7 +138,12 @@ impl Driver {
             let _ = JsFuture::from(done).await;
             drop(lead);
         });
-        if led && let Err(thrown) = self.options.transport.disconnect().map(handled) {
+        self.abort_calls();
+        let transport = &self.options.transport;
+        if led
+            && has_method(transport, "disconnect")
+            && let Err(thrown) = transport.disconnect().map(handled)
+        {
             self.transport_threw("disconnect", &thrown);
         }
         if !led {
@@ -248,15 +253,20 @@ impl Driver {
     fn lead(self: &Rc<Self>, lead: Option<Lead>) {
         let mut subscriptions = Vec::new();
         let mut failed = None;
-        for subscribed in [self.listen_to_messages(), self.listen_to_state()] {
-            match subscribed {
+        for (name, listen) in NEWS {
+            if !has_method(&self.options.transport, name)
+                || (name == "onMessage" && self.options.records.is_some())
+            {
+                continue;
+            }
+            match listen(self) {
                 Ok(subscription) => subscriptions.push(subscription),
-                Err(thrown) => failed = Some(thrown),
+                Err(thrown) => failed = Some((name, thrown)),
             }
         }
         self.enter(|line| Session::Leading { line, _subscriptions: subscriptions, lead });
-        if let Some(thrown) = failed {
-            self.transport_threw("onMessage() or onStateChange", &thrown);
+        if let Some((name, thrown)) = failed {
+            self.transport_threw(name, &thrown);
         }
         self.feed(Input::Start { run: Run::from_random(random_u64()) });
         self.tell_tabs("lead", &[]);
@@ -284,6 +294,9 @@ impl Driver {
 
     fn connect(self: &Rc<Self>) {
         let transport = &self.options.transport;
+        if !self.follows_state() {
+            return self.opened(); // each call sees to it that there is a connection, if that means anything
+        }
         self.transport_said(&transport.status().unwrap_or_default());
         if self.conn.get().is_some() {
             return;
@@ -291,6 +304,42 @@ impl Driver {
         if let Err(thrown) = transport.connect().map(handled) {
             self.transport_threw("connect", &thrown);
         }
+    }
+
+    /// The transport's own state says when it can be used. One without a state is always there, and so is `HttpTransport`,
+    /// which keeps no connection: its state is what the last call has shown.
+    pub(super) fn follows_state(&self) -> bool {
+        let transport = &self.options.transport;
+        self.options.records.is_none()
+            || has_method(transport, "onStateChange")
+                && field(transport, "name").as_string().as_deref() != Some("http")
+    }
+
+    fn opened(self: &Rc<Self>) {
+        let conn = self.last_conn.get() + 1;
+        self.last_conn.set(conn);
+        self.conn.set(Some(conn));
+        self.feed(Input::Opened { conn });
+    }
+
+    fn listen_to_probes(self: &Rc<Self>) -> Result<Subscription, JsValue> {
+        let driver = self.clone();
+        let listener = Closure::<dyn FnMut() -> bool>::new(move || {
+            driver.feed(Input::Probe);
+            driver.conn.get().is_some() && driver.replica.borrow().must_be_answered()
+        });
+        Subscription::new(listener, |listener| self.options.transport.on_probe(listener))
+    }
+
+    fn listen_to_server_pushes(self: &Rc<Self>) -> Result<Subscription, JsValue> {
+        let driver = self.clone();
+        let listener = Closure::<dyn FnMut(JsValue)>::new(move |changes: JsValue| {
+            if let Some(conn) = driver.conn.get() {
+                let changes = to_json(&changes).ok().and_then(|text| text.as_string()).unwrap_or_default();
+                driver.feed(Input::ServerPush { conn, changes });
+            }
+        });
+        Subscription::new(listener, |listener| self.options.transport.on_server_push(listener))
     }
 
     fn listen_to_messages(self: &Rc<Self>) -> Result<Subscription, JsValue> {
@@ -314,20 +363,33 @@ impl Driver {
         if !matches!(&*self.session.borrow(), Session::Leading { .. }) {
             return;
         }
-        match read_status(status, timer::now()) {
+        let said = read_status(status, timer::now());
+        if let Said::Not { link: LinkState::NeedsAuth { .. }, .. } = &said {
+            self.auth_required();
+        }
+        if !self.follows_state() {
+            return self.connectionless_said(said);
+        }
+        match said {
             Said::Open if self.conn.get().is_some() => {}
-            Said::Open => {
-                let conn = self.last_conn.get() + 1;
-                self.last_conn.set(conn);
-                self.conn.set(Some(conn));
-                self.feed(Input::Opened { conn });
-            }
+            Said::Open => self.opened(),
             Said::Not { link, close_code } => {
                 if let Some(conn) = self.conn.take() {
                     self.feed(Input::Closed { conn, close_code });
                 }
                 self.feed(Input::Link(link));
             }
+        }
+    }
+
+    /// Only to be shown, but for one thing: the app has told the transport that it can go on.
+    fn connectionless_said(self: &Rc<Self>, said: Said) {
+        match said {
+            Said::Open if matches!(self.replica_status().state, State::NeedsAuth | State::Failed) => {
+                self.feed(Input::SyncNow);
+            }
+            Said::Open => self.feed(Input::Link(LinkState::Connecting { retry_at: None })),
+            Said::Not { link, .. } => self.feed(Input::Link(link)),
         }
     }
 
@@ -443,6 +505,16 @@ impl Driver {
         self.listeners.emit(EventName::Applied, &applied);
     }
 }
+
+type Listen = fn(&Rc<Driver>) -> Result<Subscription, JsValue>;
+
+/// What a transport may tell, and how to listen to it.
+const NEWS: [(&str, Listen); 4] = [
+    ("onMessage", Driver::listen_to_messages),
+    ("onServerPush", Driver::listen_to_server_pushes),
+    ("onProbe", Driver::listen_to_probes),
+    ("onStateChange", Driver::listen_to_state),
+];
 
 /// Gives everything back but the lead.
 fn leave(session: Session) -> Option<Lead> {

@@ -91,8 +91,8 @@ impl Driver {
     }
 
     fn wait_here(self: &Rc<Self>, id: WaitId, level: Level) {
-        if level == Level::Round {
-            self.feed(Input::SyncNow);
+        if matches!(level, Level::Round | Level::Resync) {
+            self.sync_now();
         }
         self.feed(Input::Wait { wait: id, level });
     }
@@ -198,16 +198,18 @@ fn level_word(level: Level) -> &'static str {
         Level::Sent => "sent",
         Level::Stored => "stored",
         Level::Round => "round",
+        Level::Resync => "resync",
     }
 }
 
 fn level_from(word: &str) -> Option<Level> {
-    [Level::FirstSync, Level::Sent, Level::Stored, Level::Round].into_iter().find(|l| level_word(*l) == word)
+    let levels = [Level::FirstSync, Level::Sent, Level::Stored, Level::Round, Level::Resync];
+    levels.into_iter().find(|level| level_word(*level) == word)
 }
 
 /// The codes with which a wait can fail.
 fn known_code(code: &str) -> &'static str {
-    const CODES: [&str; 8] = [
+    const CODES: [&str; 10] = [
         "not-storing",
         "account-changed",
         "cloned-database",
@@ -216,6 +218,8 @@ fn known_code(code: &str) -> &'static str {
         "storage-full",
         "orphan-clock-table",
         "peer-error",
+        "needs-auth",
+        "http-status",
     ];
     CODES.into_iter().find(|known| *known == code).unwrap_or("database-failed")
 }

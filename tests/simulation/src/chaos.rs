@@ -1,7 +1,7 @@
 //! What apps do while the world is young, and what goes wrong. Decides by the plan and the dice; `calm` ends it all
 //! and brings everything into the state in which replicas must agree.
 
-use crsqlite_sync::engine::replica::Input;
+use crsqlite_sync::engine::replica::{Input, Level};
 
 use crate::app;
 use crate::device::Client;
@@ -167,6 +167,20 @@ impl World {
         }
     }
 
+    /// The app asks for a fresh start where the server has lost data without a sign, or has refused something.
+    fn resync(&mut self, n: usize, lossy: bool) -> Result<(), String> {
+        let Client::Ours(replica) = &self.devices[n].client else { return Ok(()) };
+        let refused = self.plan.records.is_some() && !self.devices[n].disk.db().rejected.is_empty();
+        if !lossy && !refused && replica.status().rejected == 0 {
+            return Ok(());
+        }
+        self.note(|| format!("d{n} starts over"));
+        self.next_id += 1;
+        let wait = self.next_id;
+        self.devices[n].waits.insert(wait);
+        self.feed(n, Input::Wait { wait, level: Level::Resync })
+    }
+
     fn go_offline(&mut self, n: usize) -> Result<(), String> {
         self.break_link(n)?;
         self.devices[n].online = false;
@@ -211,7 +225,29 @@ impl World {
         self.note(|| format!("d{n} is an older copy of itself now"));
     }
 
+    fn server_misfortune(&mut self) {
+        let Relay::Contract(server) = &mut self.relay else { return };
+        let what = match self.rng.below(12) {
+            0..=4 => {
+                server.back_up();
+                "is backed up"
+            }
+            5..=6 if server.restore(&mut self.rng) => "is a backup now",
+            7 => {
+                server.wipe(&mut self.rng);
+                "has lost everything"
+            }
+            8..=9 => {
+                server.restart();
+                "has forgotten its cursors"
+            }
+            _ => return,
+        };
+        self.note(|| format!("the server {what}"));
+    }
+
     fn log_misfortune(&mut self) -> Result<(), String> {
+        self.server_misfortune();
         let Relay::Storing(relay) = &mut self.relay else { return Ok(()) };
         let what = match self.rng.below(20) {
             0..=4 => {
@@ -263,6 +299,10 @@ impl World {
             self.app_migrates(n);
             self.tables_grow(n)?;
             self.dial(n);
+        }
+        let lossy = matches!(&self.relay, Relay::Contract(server) if server.has_lost);
+        for n in 0..self.devices.len() {
+            self.resync(n, lossy)?;
         }
         Ok(())
     }

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use crsqlite_sync::engine::clock::Now;
-use crsqlite_sync::engine::replica::{Config, Input, JobId, Level, Output, Replica};
+use crsqlite_sync::engine::replica::{Config, Input, JobId, Level, Output, RecordsConfig, Replica};
 use crsqlite_sync::engine::store::{Budget, StoreError};
 use crsqlite_sync::engine::txn::{self, Job, Outcome};
-use crsqlite_sync::wire::Run;
+use crsqlite_sync::wire::{Run, record};
 
 use crate::device::Client;
 use crate::peer::SeedPeer;
@@ -35,6 +35,10 @@ impl World {
             budget: Budget { changes: plan.budget, bytes: 1 << 20 },
             poll: Duration::from_millis(plan.poll),
             seed,
+            records: plan.records.map(|_| RecordsConfig {
+                log: record::site_of("the server"),
+                pull_every: Some(Duration::from_millis(plan.pull_every)),
+            }),
         };
         device.client = Client::Ours(Box::new(Replica::new(config)));
         let tables = device.tables.clone();
@@ -119,6 +123,8 @@ impl World {
                     self.dial(n);
                 }
             }
+            Output::Push { .. } | Output::Pull { .. } | Output::Abort { .. } => self.call(n, output),
+            Output::AuthRequired => self.sign_in(n),
             Output::Settled { wait, result } => {
                 self.note(|| format!("d{n} settles wait {wait}: {result:?}"));
                 if !self.devices[n].waits.remove(&wait) {

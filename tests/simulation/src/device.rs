@@ -40,8 +40,9 @@ pub(crate) struct Device {
     pub(crate) timeouts: (u64, u32),
     /// Copies of the database that may come back.
     pub(crate) copies: Vec<Database>,
-    /// Messages that this device has sent.
+    /// Messages that this device has sent, or pushed.
     pub(crate) sent: u64,
+    pub(crate) pulls: u64,
 }
 
 impl Device {
@@ -64,6 +65,7 @@ impl Device {
             timeouts: (0, 0),
             copies: Vec::new(),
             sent: 0,
+            pulls: 0,
         }
     }
 

@@ -2,15 +2,17 @@
 //! replayed exactly by its seed. Checks that replicas converge; never used by what ships.
 //!
 //! - [`model`]: one cr-sqlite database in memory; [`store`]: the engine's port to it
-//! - [`world`]: time and events; `clients`, `network`: what moves in them; `chaos`: what goes wrong; `check`: what must
-//!   hold afterwards
-//! - `relay`, `peer`, `app`, `device`: who takes part; [`plan`]: what a seed makes of them
+//! - [`world`]: time and events; `clients`, `network`, `calls`: what moves in them; `chaos`: what goes wrong; `check`: what
+//!   must hold afterwards
+//! - `relay`, [`contract`], `peer`, `app`, `device`: who takes part; [`plan`]: what a seed makes of them
 //! - [`run`]: seeds on all cores
 
 mod app;
+mod calls;
 mod chaos;
 mod check;
 mod clients;
+pub mod contract;
 mod device;
 pub mod model;
 mod network;

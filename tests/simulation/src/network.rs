@@ -119,6 +119,7 @@ impl World {
         let outgoing = match &mut self.relay {
             Relay::Plain => vec![Outgoing::Others(text.to_owned())],
             Relay::Storing(relay) => relay.handle(id, text),
+            Relay::Contract(_) => Vec::new(),
         };
         for message in outgoing {
             match message {

@@ -1,6 +1,7 @@
 //! What a world is made of, drawn from its seed: the relay, the devices, and which misfortunes happen how often.
 //! Decides nothing while the world runs.
 
+use crate::contract::Manners;
 use crate::rng::Rng;
 
 /// The families of worlds; a seed's remainder picks one.
@@ -22,9 +23,17 @@ pub enum Kind {
     StoringEverything,
     /// The same with a log that is restored in between.
     StoringPaging,
+    /// No relay but a server of the push-pull contract.
+    Records,
+    RecordsLossy,
+    RecordsCrash,
+    RecordsSchema,
+    /// With ways of its own.
+    RecordsOdd,
+    RecordsEverything,
 }
 
-pub const KINDS: [Kind; 14] = [
+pub const KINDS: [Kind; 20] = [
     Kind::Plain,
     Kind::PlainLossy,
     Kind::PlainCrash,
@@ -39,6 +48,12 @@ pub const KINDS: [Kind; 14] = [
     Kind::StoringSeedPeers,
     Kind::StoringEverything,
     Kind::StoringPaging,
+    Kind::Records,
+    Kind::RecordsLossy,
+    Kind::RecordsCrash,
+    Kind::RecordsSchema,
+    Kind::RecordsOdd,
+    Kind::RecordsEverything,
 ];
 
 /// Percentages are of the occasions at which the thing could happen.
@@ -46,6 +61,11 @@ pub const KINDS: [Kind; 14] = [
 pub struct Plan {
     pub kind: Kind,
     pub storing: bool,
+    /// A server of the push-pull contract, and what it is like.
+    pub records: Option<Manners>,
+    pub pull_every: u64,
+    /// Percent of calls that the server fails.
+    pub call_faults: u64,
     /// Devices of ours, and peers that know only the seed.
     pub devices: usize,
     pub seed_peers: usize,
@@ -84,14 +104,28 @@ impl Plan {
     #[must_use]
     pub fn of(seed: u64, rng: &mut Rng) -> Self {
         let kind = KINDS[usize::try_from(seed % KINDS.len() as u64).unwrap()];
-        let everything = matches!(kind, Kind::PlainEverything | Kind::StoringEverything);
-        let seed_peers =
-            matches!(kind, Kind::PlainSeedPeers | Kind::StoringSeedPeers) || (everything && rng.chance(25));
-        let lossy = kind == Kind::PlainLossy || (kind == Kind::PlainEverything && rng.chance(60));
+        let everything = matches!(kind, Kind::PlainEverything | Kind::StoringEverything | Kind::RecordsEverything);
+        let records = matches!(
+            kind,
+            Kind::Records
+                | Kind::RecordsLossy
+                | Kind::RecordsCrash
+                | Kind::RecordsSchema
+                | Kind::RecordsOdd
+                | Kind::RecordsEverything
+        );
+        let seed_peers = matches!(kind, Kind::PlainSeedPeers | Kind::StoringSeedPeers)
+            || (everything && !records && rng.chance(25));
+        let lossy = matches!(kind, Kind::PlainLossy | Kind::RecordsLossy)
+            || (matches!(kind, Kind::PlainEverything | Kind::RecordsEverything) && rng.chance(60));
         let paging = matches!(kind, Kind::PlainPaging | Kind::StoringPaging);
-        let crashes = matches!(kind, Kind::PlainCrash | Kind::StoringCrash | Kind::PlainPaging) || everything;
-        let schema =
-            matches!(kind, Kind::PlainSchema | Kind::StoringSchema) || (everything && rng.chance(50));
+        let crashes =
+            matches!(kind, Kind::PlainCrash | Kind::StoringCrash | Kind::PlainPaging | Kind::RecordsCrash)
+                || everything;
+        let schema = matches!(kind, Kind::PlainSchema | Kind::StoringSchema | Kind::RecordsSchema)
+            || (everything && rng.chance(50));
+        let odd = kind == Kind::RecordsOdd || (kind == Kind::RecordsEverything && rng.chance(60));
+        let manners = records.then(|| Manners::of(odd, rng));
         let chaos = rng.range(20, 240) * 1000;
         Plan {
             kind,
@@ -104,7 +138,10 @@ impl Plan {
                     | Kind::StoringSeedPeers
                     | Kind::StoringEverything
                     | Kind::StoringPaging
-            ),
+            ) || records,
+            records: manners,
+            pull_every: *rng.pick(&[2_000, 30_000, 120_000]),
+            call_faults: if odd || lossy || everything { rng.range(0, 15) } else { 0 },
             devices: if paging { 2 + rng.index(2) } else { 2 + rng.index(3) + usize::from(rng.chance(20)) },
             seed_peers: if seed_peers { 1 + rng.index(2) } else { 0 },
             chaos,
@@ -119,7 +156,10 @@ impl Plan {
             restores: crashes && rng.chance(50),
             schema_lag: schema,
             tables_option: schema || rng.chance(25),
-            log_faults: matches!(kind, Kind::StoringLog | Kind::StoringEverything | Kind::StoringPaging),
+            log_faults: matches!(
+                kind,
+                Kind::StoringLog | Kind::StoringEverything | Kind::StoringPaging | Kind::RecordsOdd
+            ) || kind == Kind::RecordsEverything && rng.chance(60),
             paging,
             job_faults: rng.chance(30),
             app_transactions: rng.chance(50),
@@ -133,6 +173,22 @@ impl Plan {
             poll: *rng.pick(&[15_000, 60_000, 300_000]),
             huge: *rng.pick(&[0, 0, 3, 10]),
             keys: *rng.pick(&[2, 4, 9]),
+        }
+    }
+}
+
+impl Manners {
+    fn of(odd: bool, rng: &mut Rng) -> Self {
+        Manners {
+            dedupes: !odd || rng.chance(60),
+            always_more: odd && rng.chance(30),
+            null_cursor: rng.chance(50),
+            rewrites: rng.chance(50),
+            page: *rng.pick(&[3, 20, 1_000]),
+            most: if odd { *rng.pick(&[1, 7, 1_000]) } else { 1_000 },
+            forgets: if odd { *rng.pick(&[0, 0, 20]) } else { 0 },
+            refuses: if odd { *rng.pick(&[0, 0, 5]) } else { 0 },
+            server_push: rng.chance(50),
         }
     }
 }

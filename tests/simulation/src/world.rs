@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use crsqlite_sync::engine::replica::{ConnId, Input, JobId};
+use crsqlite_sync::engine::replica::{CallId, ConnId, Input, JobId};
 use crsqlite_sync::engine::store::StoreError;
 use crsqlite_sync::engine::txn::{Job, Outcome};
 use crsqlite_sync::wire::SiteId;
 
 use crate::app;
+use crate::calls::{Call, End};
+use crate::contract::Contract;
 use crate::device::Device;
 use crate::model::Database;
 use crate::peer::SeedPeer;
@@ -65,6 +67,30 @@ pub(crate) enum Event {
         device: usize,
         timer: u64,
     },
+    CallUp {
+        device: usize,
+        epoch: u64,
+        conn: ConnId,
+        call: CallId,
+        what: Call,
+    },
+    CallEnds {
+        device: usize,
+        epoch: u64,
+        conn: ConnId,
+        call: CallId,
+        end: End,
+    },
+    ServerPush {
+        device: usize,
+        conn: ConnId,
+        changes: String,
+    },
+    /// The user of a device has new credentials.
+    SignedIn {
+        device: usize,
+        epoch: u64,
+    },
     Online(usize),
     RelayHeals,
     RelayBeat,
@@ -94,6 +120,8 @@ pub(crate) struct Conn {
 pub(crate) enum Relay {
     Plain,
     Storing(Box<Storing>),
+    /// No relay: a server of the push-pull contract.
+    Contract(Box<Contract>),
 }
 
 /// How often an idle relay that stores repeats its head.
@@ -122,7 +150,9 @@ impl World {
     pub fn new(seed: u64, trace: bool) -> Self {
         let mut rng = Rng::new(seed);
         let plan = Plan::of(seed, &mut rng);
-        let relay = if plan.storing {
+        let relay = if let Some(manners) = plan.records {
+            Relay::Contract(Box::new(Contract::new(manners)))
+        } else if plan.storing {
             Relay::Storing(Box::new(Storing::new(&mut rng, plan.answer_bytes)))
         } else {
             Relay::Plain
@@ -244,6 +274,25 @@ impl World {
             }
             Event::LocalChange { device, epoch } => self.local_change(device, epoch),
             Event::Timer { device, timer } => self.timer(device, timer),
+            Event::CallUp { device, epoch, conn, call, what } => {
+                self.at_server(device, epoch, conn, call, &what);
+                Ok(())
+            }
+            Event::CallEnds { device, epoch, conn, call, end } => {
+                if self.devices[device].epoch == epoch {
+                    return self.call_ends(device, conn, call, end);
+                }
+                Ok(())
+            }
+            Event::ServerPush { device, conn, changes } => {
+                self.feed(device, Input::ServerPush { conn, changes })
+            }
+            Event::SignedIn { device, epoch } => {
+                if self.devices[device].epoch == epoch {
+                    return self.feed(device, Input::SyncNow);
+                }
+                Ok(())
+            }
             Event::Online(device) => {
                 self.devices[device].online = true;
                 self.dial(device);

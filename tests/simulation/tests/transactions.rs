@@ -22,7 +22,7 @@ fn disk() -> Disk {
     db.create_table(&TableDef::new("t", &[Affinity::Integer], &[("x", Affinity::Blob)]), &[]);
     db.commit();
     let mut disk = Disk::new(db);
-    run(&mut disk, &Job::Start { run: Run::new("ours").unwrap(), tables: None });
+    run(&mut disk, &Job::Start { run: Run::new("ours").unwrap(), tables: None, log: None });
     disk
 }
 
