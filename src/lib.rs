@@ -4,7 +4,7 @@
 //!
 //! - [`wire`]: what is said. Messages of both protocols, changes, values, validation.
 //! - [`engine`]: what to do. Pure state machines; no clock, no randomness, no JavaScript, no IO.
-//! - `web` (wasm32 only): how. Classes, sockets, timers, the database port.
+//! - `web` (wasm32 only): how. Classes, sockets, `fetch`, timers, the database port.
 //!
 //! **Data flow.** A call from JavaScript becomes an `Input` on the driver's queue; the driver stamps it with the
 //! clock and hands it to a machine of the engine, which queues `Output`s; the driver lets go of the machine and

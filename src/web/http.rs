@@ -15,7 +15,7 @@ use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 
 use super::error::SyncError;
-use super::interop::{field, function};
+use super::interop::function;
 use super::listeners::Listeners;
 use driver::Driver;
 use options::Options;
@@ -58,7 +58,7 @@ impl HttpTransport {
 
     #[wasm_bindgen(getter)]
     pub fn state(&self) -> JsValue {
-        field(&self.driver.status(), "state")
+        self.driver.phase().as_str().into()
     }
 
     #[wasm_bindgen(getter)]

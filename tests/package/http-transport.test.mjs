@@ -1,7 +1,7 @@
 // The push-pull contract of HttpTransport, one sentence at a time, against a scripted fetch.
 import assert from "node:assert/strict";
 import { after, afterEach, beforeEach, mock, test } from "node:test";
-import { crsqliteSync } from "./scripted-socket.mjs";
+import { crsqliteSync } from "./package.mjs";
 
 const { HttpTransport, SyncResponseValidationError } = crsqliteSync;
 const url = "https://example.test/sync";

@@ -12,6 +12,7 @@ use super::call::{Call, Task};
 use super::exchange;
 use super::options::{Options, limit};
 use super::request::{Request, asked, query};
+use crate::engine::link::Phase;
 use crate::engine::reach::{Credentials, Input, Next, Reach};
 use crate::web::error::SyncError;
 use crate::web::interop::{AbortListener, Deferred, abort_reason, field, handled, object, to_json};
@@ -204,6 +205,10 @@ impl Driver {
 
     pub(super) fn credentials(&self) -> Credentials {
         self.reach.borrow().credentials()
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.reach.borrow().status().state
     }
 
     pub(super) fn is_reachable(&self) -> bool {

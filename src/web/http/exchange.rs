@@ -13,6 +13,7 @@ use super::answer;
 use super::call::Call;
 use super::driver::Driver;
 use super::limits::Limits;
+use super::request::text;
 use crate::engine::reach::{Input, Loss, Next};
 use crate::web::error::SyncError;
 use crate::web::interop::{Deferred, abort_reason, ask, field, handled, has_method};
@@ -38,9 +39,7 @@ async fn converse(driver: Rc<Driver>, call: Rc<Call>) {
     while !call.is_over() {
         let sent_with = driver.credentials();
         let ended = attempt(&driver, &call).await;
-        if call.is_over() {
-            return;
-        }
+        let Some(ended) = ended.filter(|_| !call.is_over()) else { return };
         let error = match ended {
             Ended::With(result, shown) => return driver.settle(&call, &result, shown),
             Ended::Unauthenticated(error) => error,
@@ -82,24 +81,26 @@ async fn renew(driver: &Rc<Driver>) -> Result<JsValue, JsValue> {
     asked
 }
 
-async fn attempt(driver: &Rc<Driver>, call: &Rc<Call>) -> Ended {
+/// None when the call was over before the attempt was.
+async fn attempt(driver: &Rc<Driver>, call: &Rc<Call>) -> Option<Ended> {
     let signal = call.begin(limits(driver, call));
     let options = &driver.options;
     let (base, headers) = match given(&options.url, &options.headers).await {
         Ok(given) => given,
-        Err(thrown) => return no_address(call, &thrown),
+        Err(thrown) => return Some(no_address(call, Some(&thrown))),
     };
     if call.is_over() {
-        return Ended::With(Ok(JsValue::UNDEFINED), None);
+        return None;
     }
+    let Some(base) = text(&base) else { return Some(no_address(call, None)) };
     let sent = call.request.send(&base, &headers, &options.fetch_options, &signal);
     match known(sent).await {
         Ok(response) if call.is_over() => {
             discard(&response);
-            Ended::With(Ok(JsValue::UNDEFINED), None)
+            None
         }
-        Ok(response) => answer::read(call, &response).await,
-        Err(thrown) => failed(call, &thrown),
+        Ok(response) => Some(answer::read(call, &response).await),
+        Err(thrown) => Some(failed(call, &thrown)),
     }
 }
 
@@ -135,7 +136,7 @@ pub(super) fn failed(call: &Call, thrown: &JsValue) -> Ended {
         Ended::With(Err(abort_reason(field(&call.signal, "reason"))), None)
     } else if call.has_timed_out() || name == "TimeoutError" {
         Ended::With(Err(timed_out(call)), Some(Input::Lost(loss(Loss::TimedOut))))
-    } else if name == "AbortError" || field(thrown, "code") == "bad-option" {
+    } else if name == "AbortError" {
         // Nobody but us and the app can have meant that.
         Ended::With(Err(thrown.clone()), None)
     } else {
@@ -146,9 +147,16 @@ pub(super) fn failed(call: &Call, thrown: &JsValue) -> Ended {
     }
 }
 
-fn no_address(call: &Call, thrown: &JsValue) -> Ended {
-    let message = [call.task.failed(), ": its url or headers could not be had"].concat();
-    let error = SyncError::new("connect-failed", message).retryable(true).cause(thrown);
+/// The app's own function has thrown, or its url() gave no address.
+fn no_address(call: &Call, thrown: Option<&JsValue>) -> Ended {
+    let (code, why) = match thrown {
+        Some(_) => ("connect-failed", ": its url or headers could not be had"),
+        None => ("bad-option", ": url() must give a string"),
+    };
+    let mut error = SyncError::new(code, [call.task.failed(), why].concat()).retryable(thrown.is_some());
+    if let Some(thrown) = thrown {
+        error = error.cause(thrown);
+    }
     Ended::With(Err(error.into()), None)
 }
 

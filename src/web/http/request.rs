@@ -69,19 +69,15 @@ impl Request {
     /// Calls the `fetch` that the global has now.
     pub(super) fn send(
         &self,
-        base: &JsValue,
+        base: &str,
         headers: &JsValue,
         fetch_options: &JsValue,
         signal: &JsValue,
     ) -> Result<JsValue, JsValue> {
         let global = js_sys::global();
-        let base = text(base).ok_or_else(|| {
-            JsValue::from(SyncError::new("bad-option", "the function url() must give a string"))
-        })?;
-        let url = address(&base, &self.endpoint, &self.parameters);
-        let fetch: Function = field(&global, "fetch")
-            .dyn_into()
-            .map_err(|_| JsValue::from(SyncError::new("bad-option", "the global fetch is gone")))?;
+        let gone = |_| JsValue::from(SyncError::new("network", "the global has no fetch any more"));
+        let fetch: Function = field(&global, "fetch").dyn_into().map_err(gone)?;
+        let url = address(base, &self.endpoint, &self.parameters);
         fetch.call2(&global, &url.into(), &self.init(headers, fetch_options, signal))
     }
 
