@@ -104,5 +104,8 @@ test("a thousand reconnects leave no handler and no timer behind", async () => {
     network.socket.accept();
   }
   assert.equal(network.sockets.filter((made) => made.isHeard).length, 1);
-  assert.deepEqual([set.mock.callCount(), cleared.mock.callCount()], [1001, 1001]);
+  await transport.disconnect();
+  assert.equal(network.sockets.filter((made) => made.isHeard).length, 0);
+  assert.ok(set.mock.callCount() >= 1001);
+  assert.equal(cleared.mock.callCount(), set.mock.callCount());
 });
