@@ -81,3 +81,36 @@ export async function errorOf(promise) {
 /** The errors that were said on the console. */
 export const reports = () => said.mock.calls.map((call) => call.arguments[0]);
 export const reportedCodes = () => reports().map((error) => error.code);
+
+/** A page around the transport, until the case ends: what it tells, the case fires. */
+export function inPage(t) {
+  const listeners = new Set();
+  const target = () => ({
+    addEventListener: (kind, listener) => listeners.add({ kind, listener }),
+    removeEventListener: (kind, listener) => {
+      for (const entry of listeners) if (entry.kind === kind && entry.listener === listener) listeners.delete(entry);
+    },
+  });
+  const made = {
+    listeners,
+    device: { onLine: true },
+    document: { ...target(), visibilityState: "visible" },
+    fire(kind, fields = {}) {
+      for (const entry of [...listeners]) if (entry.kind === kind) entry.listener({ type: kind, ...fields });
+    },
+    show(visibilityState) {
+      made.document.visibilityState = visibilityState;
+      made.fire("visibilitychange");
+    },
+    network(onLine) {
+      made.device.onLine = onLine;
+      made.fire(onLine ? "online" : "offline");
+    },
+  };
+  for (const [name, value] of Object.entries({ ...target(), document: made.document, navigator: made.device })) {
+    const before = Object.getOwnPropertyDescriptor(globalThis, name);
+    Object.defineProperty(globalThis, name, { value, configurable: true });
+    t.after(() => before ? Object.defineProperty(globalThis, name, before) : delete globalThis[name]);
+  }
+  return made;
+}

@@ -25,6 +25,7 @@ const PROVOKED = {
   "malformed-message": ["tests/package/ws-requests.test.mjs", "frames that nobody can read"],
   "unsupported-version": ["server/tests/sync.rs", "fn a_malformed_message_is_complained_about"],
   "inbox-overflow": ["tests/package/ws-listeners.test.mjs", "pushes that come before the first listener"],
+  "outbox-overflow": ["tests/package/ws-health.test.mjs", "whose uplink is stuck takes nothing more"],
   "not-connected": ["tests/package/ws-requests.test.mjs", "requests are refused while"],
   disconnected: ["tests/package/ws-requests.test.mjs", "all that waits is rejected"],
   "connect-failed": ["tests/package/ws-connecting.test.mjs", "connect rejects when the socket fails"],
@@ -40,8 +41,8 @@ const PROVOKED = {
 
 /** What nobody has provoked in a test yet. May only get shorter. */
 const NOT_YET = [
-  "account-changed", "cloned-database", "database-busy", "database-failed", "storage-full", "outbox-overflow",
-  "remote-reset", "peer-error",
+  "account-changed", "cloned-database", "database-busy", "database-failed", "storage-full", "remote-reset",
+  "peer-error",
 ];
 
 const union = readFileSync(join(pkg, "index.d.ts"), "utf8").match(/export type ErrorCode =([^;]+);/)?.[1] ?? "";

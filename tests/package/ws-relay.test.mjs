@@ -58,24 +58,3 @@ test("dropping a connection tries again with backoff", async () => {
   transport.drop();
   assert.deepEqual([transport.state, transport.status.reason, network.socket.closed?.code], ["waiting", "dropped", 1000]);
 });
-
-test("going offline waits without counting, and coming back connects at once", async (t) => {
-  const listeners = { online: new Set(), offline: new Set() };
-  globalThis.addEventListener = (kind, listener) => listeners[kind].add(listener);
-  globalThis.removeEventListener = (kind, listener) => listeners[kind].delete(listener);
-  t.after(() => { delete globalThis.addEventListener; delete globalThis.removeEventListener; });
-  const navigatorBefore = Object.getOwnPropertyDescriptor(globalThis, "navigator");
-  const device = { onLine: true };
-  Object.defineProperty(globalThis, "navigator", { value: device, configurable: true });
-  t.after(() => navigatorBefore ? Object.defineProperty(globalThis, "navigator", navigatorBefore) : delete globalThis.navigator);
-  const transport = await opened({ maxReconnectAttempts: 1 });
-  device.onLine = false;
-  for (const listener of listeners.offline) listener();
-  network.socket.drop();
-  assert.equal(transport.state, "offline");
-  device.onLine = true;
-  for (const listener of listeners.online) listener();
-  assert.deepEqual([transport.state, network.sockets.length], ["connecting", 2]);
-  await transport.disconnect();
-  assert.deepEqual([listeners.online.size, listeners.offline.size], [0, 0]);
-});
