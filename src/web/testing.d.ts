@@ -97,7 +97,7 @@ export class ServerSocket {
   readonly client: WebSocket;
   /** As the app sees it. */
   readonly readyState: number;
-  /** Whether the app still listens to anything. */
+  /** Whether the app still listens to anything but errors. */
   readonly isHeard: boolean;
 
   /** Opens it. */

@@ -45,7 +45,8 @@ export class ServerSocket {
 
   get isHeard() {
     const { client } = this;
-    return EVENTS.some((type) => client[`on${type}`] != null || client[LISTENERS]?.[type].size > 0);
+    // Where an error that nobody looks after is fatal, a handler that does nothing has to stay.
+    return EVENTS.some((type) => type !== "error" && (client[`on${type}`] != null || client[LISTENERS]?.[type].size > 0));
   }
 
   get frames() {
