@@ -8,7 +8,8 @@ use std::time::Duration;
 pub struct Now {
     /// Monotonic. All deadlines are kept in this.
     pub at: Duration,
-    /// Milliseconds since 1970. Never used for a decision.
+    /// Milliseconds since 1970. Used for one decision only: a wall clock that runs far ahead of `at` says that the
+    /// machine has slept.
     pub wall_ms: i64,
 }
 

@@ -2,20 +2,25 @@
 //! Never touches a socket or a clock and never looks into a frame. Driven by `web::ws`; one per transport.
 
 mod backoff;
+mod ended;
 mod io;
+mod signals;
+mod surroundings;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use backoff::LONGEST;
-pub use io::{Config, ConnectError, Input, Output, Phase, SocketId, Status};
+pub use io::{AskId, Config, ConnectError, Doubt, Input, Output, Phase, SocketId, Status};
 
 use super::clock::Now;
-use super::retry::{self, Judgement, Verdict};
 use crate::wire::CloseCode;
 use backoff::Backoff;
+use surroundings::Surroundings;
+use watch::{Rhythm, Watch};
 
 /// A socket that stayed open so long has proved the peer's health, whatever it said.
 pub const PROVEN_AFTER: Duration = Duration::from_secs(30);
@@ -27,21 +32,30 @@ enum State {
     Connecting {
         socket: SocketId,
         deadline: Option<Duration>,
+        /// Why it connects again, where it did not wait.
+        reason: Option<&'static str>,
     },
     Open {
         socket: SocketId,
-        since: Duration,
+        watch: Watch,
     },
     Waiting {
         until: Duration,
         reason: &'static str,
+        /// A signal has brought it forward.
+        early: bool,
     },
     /// The device says that it has no network. It may be wrong, so one attempt is made now and then.
     Offline {
         until: Duration,
+        early: bool,
     },
+    /// The page was left: nothing is tried until somebody is back.
+    Parked,
     NeedsAuth {
         reason: &'static str,
+        /// The app was asked for new credentials, and has not answered.
+        asking: Option<AskId>,
     },
     /// Only the app can start it again.
     Failed {
@@ -59,7 +73,8 @@ enum State {
 /// - [`poll_timeout`](Link::poll_timeout) says when to feed [`Input::Timeout`].
 ///
 /// Invariants: at most one socket is alive, and its number is greater than that of every other before it; an event of
-/// a socket that is not alive changes nothing; a call to connect is settled exactly once.
+/// a socket that is not alive changes nothing; a call to connect is settled exactly once; only an open socket is
+/// probed; the app is asked for credentials once for each proof of health or word of its own.
 #[derive(Debug)]
 pub struct Link {
     state: State,
@@ -68,9 +83,15 @@ pub struct Link {
     next_socket: SocketId,
     /// Someone waits for [`Output::ConnectSettled`].
     asked: bool,
-    offline: bool,
+    around: Surroundings,
     /// The server asked for a pause until then.
     pause_until: Duration,
+    /// No signal makes an attempt before then.
+    early_from: Duration,
+    asks_auth: bool,
+    /// Whether a refusal may ask the app: not again before the peer or the app has done something for it.
+    may_ask: bool,
+    last_ask: AskId,
     close: Option<(CloseCode, String)>,
     outputs: VecDeque<Output>,
 }
@@ -84,8 +105,15 @@ impl Link {
             connect_timeout: config.connect_timeout,
             next_socket: 1,
             asked: false,
-            offline: false,
+            around: Surroundings::new(Rhythm {
+                heartbeat: config.heartbeat,
+                patience: config.heartbeat_timeout,
+            }),
             pause_until: Duration::ZERO,
+            early_from: Duration::ZERO,
+            asks_auth: config.asks_auth,
+            may_ask: config.asks_auth,
+            last_ask: 0,
             close: None,
             outputs: VecDeque::new(),
         }
@@ -96,11 +124,12 @@ impl Link {
     pub fn status(&self) -> Status {
         let (state, reason, retry_at) = match self.state {
             State::Idle => (Phase::Idle, None, None),
-            State::Connecting { .. } => (Phase::Connecting, None, None),
+            State::Connecting { reason, .. } => (Phase::Connecting, reason, None),
             State::Open { .. } => (Phase::Open, None, None),
-            State::Waiting { until, reason } => (Phase::Waiting, Some(reason), Some(until)),
-            State::Offline { until } => (Phase::Offline, Some("offline"), Some(until)),
-            State::NeedsAuth { reason } => (Phase::NeedsAuth, Some(reason), None),
+            State::Waiting { until, reason, .. } => (Phase::Waiting, Some(reason), Some(until)),
+            State::Offline { until, .. } => (Phase::Offline, Some("offline"), Some(until)),
+            State::Parked => (Phase::Waiting, Some("page-hidden"), None),
+            State::NeedsAuth { reason, .. } => (Phase::NeedsAuth, Some(reason), None),
             State::Failed { reason } => (Phase::Failed, Some(reason), None),
             State::Closed => (Phase::Closed, None, None),
         };
@@ -110,16 +139,7 @@ impl Link {
     /// The socket that is open.
     #[must_use]
     pub fn socket(&self) -> Option<SocketId> {
-        match self.state {
-            State::Open { socket, .. } => Some(socket),
-            State::Idle
-            | State::Connecting { .. }
-            | State::Waiting { .. }
-            | State::Offline { .. }
-            | State::NeedsAuth { .. }
-            | State::Failed { .. }
-            | State::Closed => None,
-        }
+        if let State::Open { socket, .. } = self.state { Some(socket) } else { None }
     }
 
     /// This socket is the one that is alive; events of any other are not ours.
@@ -133,22 +153,23 @@ impl Link {
         self.outputs.pop_front()
     }
 
-    /// When to feed [`Input::Timeout`]. None while open: nothing is decided then without an event.
+    /// When to feed [`Input::Timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         match self.state {
             State::Connecting { deadline, .. } => deadline,
-            State::Waiting { until, .. } | State::Offline { until } => Some(until),
-            State::Idle
-            | State::Open { .. }
-            | State::NeedsAuth { .. }
-            | State::Failed { .. }
-            | State::Closed => None,
+            State::Open { ref watch, .. } => watch.poll_timeout(),
+            State::Waiting { until, .. } | State::Offline { until, .. } => Some(until),
+            State::Idle | State::Parked | State::NeedsAuth { .. } | State::Failed { .. } | State::Closed => {
+                None
+            }
         }
     }
 
     /// Takes one input.
     pub fn handle(&mut self, now: Now, input: Input) {
+        // What was waited for when the machine fell asleep.
+        let slept = self.around.leapt(now).then(|| self.poll_timeout());
         match input {
             Input::Connect => self.connect(now),
             Input::Disconnect => self.disconnect(),
@@ -168,25 +189,47 @@ impl Link {
                 }
             }
             Input::Closed { socket, code, text } => self.closed(now, socket, code, text),
+            Input::Ending { socket } => {
+                if let Some((watch, _)) = self.watch_of(socket) {
+                    watch.ending(now.at);
+                }
+            }
+            Input::Heard { socket } => {
+                if let Some((watch, rhythm)) = self.watch_of(socket) {
+                    watch.heard(now.at, rhythm);
+                }
+            }
+            Input::NoProbe { socket } => {
+                if let Some((watch, rhythm)) = self.watch_of(socket) {
+                    watch.not_asked(now.at, rhythm);
+                }
+            }
+            Input::Unanswered { socket, sent } => {
+                if self.watch_of(socket).is_some_and(|(watch, _)| watch.silent_since(sent)) {
+                    self.suspect(now);
+                }
+            }
             Input::Healthy { socket } => {
                 if self.socket() == Some(socket) {
-                    self.backoff.reset();
+                    self.proven();
                 }
             }
             Input::Pause { delay } => self.pause_until = now.at + delay.min(LONGEST),
-            Input::Online => {
-                self.offline = false;
-                if let State::Offline { .. } = self.state {
-                    self.open(now);
-                }
-            }
-            Input::Offline => {
-                self.offline = true;
-                if let State::Waiting { .. } = self.state {
-                    self.become_state(State::Offline { until: now.at + LONGEST });
-                }
-            }
+            Input::AuthAnswered { ask, kept } => self.auth_answered(now, ask, kept),
+            Input::Online => self.online(now),
+            Input::Offline => self.offline(now),
+            Input::Shown => self.shown(now),
+            Input::Hidden => self.around.hidden(now),
+            Input::Frozen => self.frozen(now),
+            Input::Resumed => self.signal(now),
+            Input::PageHidden => self.page_hidden(now),
+            Input::PageShown { restored } => self.page_shown(now, restored),
+            // What time has run over is judged anew below, not by its old deadline.
+            Input::Timeout if slept.is_some() && self.socket().is_some() => {}
             Input::Timeout => self.timeout(now),
+        }
+        if let Some(waited_for) = slept {
+            self.woke(now, waited_for);
         }
     }
 
@@ -197,6 +240,7 @@ impl Link {
             State::Idle
             | State::Waiting { .. }
             | State::Offline { .. }
+            | State::Parked
             | State::NeedsAuth { .. }
             | State::Failed { .. }
             | State::Closed => {
@@ -216,115 +260,63 @@ impl Link {
     }
 
     fn reconnect(&mut self, now: Now) {
+        self.may_ask = self.asks_auth;
         self.end_socket();
         self.start_over(now);
-    }
-
-    fn drop_socket(&mut self, now: Now, number: SocketId) {
-        if self.is_connecting(number) {
-            self.close(number);
-            self.attempt_failed(now, ConnectError::Failed { code: None }, "dropped");
-        } else if self.socket() == Some(number) {
-            self.credit(now);
-            self.end_socket();
-            self.retry(now, "dropped", Duration::ZERO);
-        }
     }
 
     fn opened(&mut self, now: Now, socket: SocketId) {
         if self.is_connecting(socket) {
             self.close = None;
-            self.become_state(State::Open { socket, since: now.at });
+            let watch = Watch::new(now.at, self.around.rhythm());
+            self.become_state(State::Open { socket, watch });
             self.settle(Ok(()));
         }
     }
 
-    fn closed(&mut self, now: Now, socket: SocketId, code: CloseCode, text: String) {
-        if !self.owns(socket) {
-            return;
-        }
-        let mut judgement = retry::after_close(code);
-        let stated = retry::stated_delay(&text);
-        self.close = Some((code, text));
-        if self.is_connecting(socket) {
-            // A browser says no more than this of a handshake that was refused.
-            if code == CloseCode::ABNORMAL {
-                judgement.reason = "connect-failed";
-            }
-            self.settle(Err(ConnectError::Failed { code: Some(code) }));
-        } else {
-            self.credit(now);
-            self.outputs.push_back(Output::Lost { socket });
-        }
-        self.follow(now, judgement, stated.unwrap_or_default());
-    }
-
     fn timeout(&mut self, now: Now) {
-        if self.poll_timeout().is_none_or(|deadline| now.at < deadline) {
-            return;
-        }
+        let Some(deadline) = self.poll_timeout().filter(|deadline| *deadline <= now.at) else { return };
         match self.state {
             State::Connecting { socket, .. } => {
                 self.close(socket);
                 self.attempt_failed(now, ConnectError::TimedOut, "connect-timeout");
             }
-            State::Waiting { .. } | State::Offline { .. } => self.open(now),
-            State::Idle
-            | State::Open { .. }
-            | State::NeedsAuth { .. }
-            | State::Failed { .. }
-            | State::Closed => {}
-        }
-    }
-
-    fn attempt_failed(&mut self, now: Now, error: ConnectError, reason: &'static str) {
-        self.close = None;
-        self.settle(Err(error));
-        self.retry(now, reason, Duration::ZERO);
-    }
-
-    fn follow(&mut self, now: Now, judgement: Judgement, stated: Duration) {
-        let reason = judgement.reason;
-        match judgement.verdict {
-            // What a smaller message is, the one who sends knows.
-            Verdict::Retry | Verdict::RetrySmaller => self.retry(now, reason, Duration::ZERO),
-            Verdict::RetryLater => self.retry(now, reason, stated),
-            Verdict::NeedsAuth => self.become_state(State::NeedsAuth { reason }),
-            Verdict::Fail => self.become_state(State::Failed { reason }),
-        }
-    }
-
-    fn retry(&mut self, now: Now, reason: &'static str, at_least: Duration) {
-        if self.offline {
-            // Not counted: being offline is no reason to give up.
-            return self.become_state(State::Offline { until: now.at + LONGEST });
-        }
-        let pause = self.pause_until.saturating_sub(now.at).max(at_least.min(LONGEST));
-        match self.backoff.next() {
-            Some(wait) => self.become_state(State::Waiting { until: now.at + wait.max(pause), reason }),
-            None => self.become_state(State::Failed { reason: "gave-up" }),
+            State::Open { .. } if self.around.slept(now.at.saturating_sub(deadline)) => {
+                self.woke(now, Some(deadline));
+            }
+            State::Open { .. } => self.look(now),
+            State::Waiting { early, .. } | State::Offline { early, .. } => {
+                if early {
+                    self.open_early(now)
+                } else {
+                    self.open(now, None)
+                }
+            }
+            State::Idle | State::Parked | State::NeedsAuth { .. } | State::Failed { .. } | State::Closed => {}
         }
     }
 
     /// An attempt that the app asks for. A link that had stopped by itself gets all its attempts back.
     fn start_over(&mut self, now: Now) {
+        self.around.away = false;
         match self.state {
-            State::Idle | State::NeedsAuth { .. } | State::Failed { .. } | State::Closed => {
-                self.backoff.reset();
-            }
-            State::Connecting { .. } | State::Open { .. } | State::Waiting { .. } | State::Offline { .. } => {
-            }
+            State::Idle | State::NeedsAuth { .. } | State::Failed { .. } | State::Closed => self.proven(),
+            State::Connecting { .. }
+            | State::Open { .. }
+            | State::Waiting { .. }
+            | State::Offline { .. }
+            | State::Parked => {}
         }
-        self.open(now);
+        self.open(now, None);
     }
 
-    fn open(&mut self, now: Now) {
+    fn open(&mut self, now: Now, reason: Option<&'static str>) {
         let socket = self.next_socket;
         self.next_socket += 1;
         self.pause_until = Duration::ZERO;
         self.outputs.push_back(Output::Open { socket });
         let deadline = self.connect_timeout.map(|timeout| now.at + timeout);
-        self.become_state(State::Connecting { socket, deadline });
+        self.become_state(State::Connecting { socket, deadline, reason });
     }
 
     /// Ends whatever socket is alive, from our side.
@@ -340,15 +332,6 @@ impl Link {
         self.outputs.push_back(Output::Close { socket, code: CloseCode::NORMAL });
     }
 
-    /// Being open for a while is proof of health. Judged when it ends, so that no timer runs meanwhile.
-    fn credit(&mut self, now: Now) {
-        if let State::Open { since, .. } = self.state
-            && now.at.saturating_sub(since) >= PROVEN_AFTER
-        {
-            self.backoff.reset();
-        }
-    }
-
     fn settle(&mut self, result: Result<(), ConnectError>) {
         if std::mem::take(&mut self.asked) {
             self.outputs.push_back(Output::ConnectSettled(result));
@@ -361,15 +344,17 @@ impl Link {
     }
 
     fn alive(&self) -> Option<SocketId> {
-        match self.state {
-            State::Connecting { socket, .. } | State::Open { socket, .. } => Some(socket),
-            State::Idle
-            | State::Waiting { .. }
-            | State::Offline { .. }
-            | State::NeedsAuth { .. }
-            | State::Failed { .. }
-            | State::Closed => None,
+        if let State::Connecting { socket, .. } = self.state { Some(socket) } else { self.socket() }
+    }
+
+    fn watch_of(&mut self, number: SocketId) -> Option<(&mut Watch, Rhythm)> {
+        let rhythm = self.around.rhythm();
+        if let State::Open { socket, watch } = &mut self.state
+            && *socket == number
+        {
+            return Some((watch, rhythm));
         }
+        None
     }
 
     fn is_connecting(&self, number: SocketId) -> bool {

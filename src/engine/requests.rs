@@ -37,11 +37,29 @@ pub enum Match {
     NotOurs,
 }
 
+/// A request that had its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    pub number: RequestNo,
+    pub id: String,
+    pub sent: Duration,
+}
+
+/// How the `requestId` of a probe begins. Whatever answers one is a sign of life and nothing else.
+const PROBE: &str = "probe_";
+
+/// The answer names a probe.
+#[must_use]
+pub fn is_probe(id: &str) -> bool {
+    id.starts_with(PROBE)
+}
+
 #[derive(Debug)]
 struct Pending {
     number: RequestNo,
     id: String,
     kind: Kind,
+    sent: Duration,
     deadline: Option<Duration>,
 }
 
@@ -49,6 +67,7 @@ struct Pending {
 #[derive(Debug, Default)]
 pub struct Requests {
     last: RequestNo,
+    last_probe: RequestNo,
     pending: Vec<Pending>,
 }
 
@@ -59,8 +78,14 @@ impl Requests {
         let number = self.last;
         let id = format!("req_{number}_{}", now.wall_ms);
         let deadline = timeout.map(|timeout| now.at + timeout);
-        self.pending.push(Pending { number, id: id.clone(), kind, deadline });
+        self.pending.push(Pending { number, id: id.clone(), kind, sent: now.at, deadline });
         (number, id)
+    }
+
+    /// The `requestId` of a new probe. Nobody waits for its answer, so nothing is booked.
+    pub fn probe(&mut self, now: Now) -> String {
+        self.last_probe += 1;
+        format!("{PROBE}{}_{}", self.last_probe, now.wall_ms)
     }
 
     /// An answer has come: `push_result` (a push), `pull_result` (a pull), or `error`, which fits both.
@@ -83,10 +108,11 @@ impl Requests {
         self.pending.len() < before
     }
 
-    /// What has timed out by now, with its `requestId`.
-    pub fn expired(&mut self, now: Now) -> Vec<(RequestNo, String)> {
+    /// What has timed out by now.
+    pub fn expired(&mut self, now: Now) -> Vec<Expired> {
         let due = |pending: &mut Pending| pending.deadline.is_some_and(|deadline| deadline <= now.at);
-        self.pending.extract_if(.., due).map(|gone| (gone.number, gone.id)).collect()
+        let expired = |gone: Pending| Expired { number: gone.number, id: gone.id, sent: gone.sent };
+        self.pending.extract_if(.., due).map(expired).collect()
     }
 
     /// The connection is gone, and every request with it.
@@ -116,6 +142,72 @@ mod tests {
         let mut requests = Requests::default();
         assert_eq!(requests.begin(at(0), Kind::Push, None), (1, "req_1_1701388800000".into()));
         assert_eq!(requests.begin(at(0), Kind::Pull, None), (2, "req_2_1701388800000".into()));
+    }
+
+    #[test]
+    fn probes_count_by_themselves_and_are_told_from_requests() {
+        let mut requests = Requests::default();
+        let probe = requests.probe(at(0));
+        assert_eq!(probe, "probe_1_1701388800000");
+        let (_, id) = requests.begin(at(0), Kind::Push, None);
+        assert_eq!(id, "req_1_1701388800000");
+        assert!(is_probe(&probe) && !is_probe(&id));
+        assert_eq!(requests.answered(&probe, Some(Kind::Pull)), Match::NotOurs);
+    }
+
+    #[test]
+    fn no_walk_settles_a_request_twice_or_never() {
+        for seed in 0..500 {
+            let mut dice = crate::engine::clock::Jitter::new(seed);
+            let mut requests = Requests::default();
+            let (mut waiting, mut clock) = (Vec::<(RequestNo, String)>::new(), 0);
+            for step in 0..200 {
+                let context = format!("seed {seed}, step {step}");
+                let index = usize::try_from(dice.next_u64()).unwrap() % waiting.len().max(1);
+                let settled: Vec<RequestNo> = match dice.next_u64() % 8 {
+                    0..=2 => {
+                        let timeout = (dice.unit() < 0.8).then(|| SECOND.mul_f64(dice.unit() * 30.0));
+                        waiting.push(requests.begin(at(clock), Kind::Pull, timeout));
+                        vec![]
+                    }
+                    3 | 4 => match waiting.get(index) {
+                        Some((_, id)) => {
+                            let kind = if dice.unit() < 0.5 { Kind::Pull } else { Kind::Push };
+                            match requests.answered(&id.clone(), Some(kind)) {
+                                Match::Settles(number) | Match::WrongType(number) => vec![number],
+                                Match::NotOurs => panic!("{context}: it waited"),
+                            }
+                        }
+                        None => vec![],
+                    },
+                    5 => match waiting.get(index) {
+                        Some(&(number, _)) => {
+                            assert!(requests.cancel(number), "{context}");
+                            vec![number]
+                        }
+                        None => vec![],
+                    },
+                    6 if dice.unit() < 0.2 => {
+                        let lost = requests.lost();
+                        assert_eq!(lost.len(), waiting.len(), "{context}");
+                        lost
+                    }
+                    _ => {
+                        clock += dice.next_u64() % 12;
+                        let expired = requests.expired(at(clock));
+                        assert!(requests.poll_timeout().is_none_or(|due| due > at(clock).at), "{context}");
+                        expired.into_iter().map(|expired| expired.number).collect()
+                    }
+                };
+                for number in settled {
+                    let index = waiting.iter().position(|(other, _)| *other == number);
+                    let (number, id) = waiting.remove(index.unwrap_or_else(|| panic!("{context}: twice")));
+                    assert_eq!(requests.answered(&id, None), Match::NotOurs, "{context}");
+                    assert!(!requests.cancel(number), "{context}");
+                }
+            }
+            assert_eq!(requests.lost(), waiting.iter().map(|(number, _)| *number).collect::<Vec<_>>());
+        }
     }
 
     #[test]
@@ -153,7 +245,7 @@ mod tests {
         let (quick, id) = requests.begin(at(10), Kind::Pull, Some(SECOND * 5));
         assert_eq!(requests.poll_timeout(), Some(SECOND * 15));
         assert!(requests.expired(at(14)).is_empty());
-        assert_eq!(requests.expired(at(15)), vec![(quick, id)]);
+        assert_eq!(requests.expired(at(15)), vec![Expired { number: quick, id, sent: SECOND * 10 }]);
         assert_eq!(requests.poll_timeout(), Some(SECOND * 30));
         assert_eq!(requests.expired(at(99)).len(), 1);
         assert!(!requests.cancel(slow));

@@ -43,9 +43,7 @@ impl Listeners {
 
     /// Calls each with what `value` gives for it; `None` ends the round.
     pub(super) fn call_while(&self, mut value: impl FnMut() -> Option<JsValue>) {
-        let snapshot: Vec<Function> =
-            self.list.borrow().iter().map(|(_, listener)| listener.clone()).collect();
-        for listener in snapshot {
+        for listener in self.snapshot() {
             let Some(value) = value() else { return };
             if let Err(thrown) = listener.call1(&JsValue::UNDEFINED, &value) {
                 report_thrown(self.method, &thrown);
@@ -55,5 +53,21 @@ impl Listeners {
 
     pub(super) fn call(&self, value: &JsValue) {
         self.call_while(|| Some(value.clone()));
+    }
+
+    /// Asks each; whether any says yes.
+    pub(super) fn any(&self) -> bool {
+        let mut any = false;
+        for listener in self.snapshot() {
+            match listener.call0(&JsValue::UNDEFINED) {
+                Ok(answer) => any |= answer.is_truthy(),
+                Err(thrown) => report_thrown(self.method, &thrown),
+            }
+        }
+        any
+    }
+
+    fn snapshot(&self) -> Vec<Function> {
+        self.list.borrow().iter().map(|(_, listener)| listener.clone()).collect()
     }
 }

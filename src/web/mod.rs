@@ -8,6 +8,7 @@ mod http;
 mod interop;
 mod listeners;
 mod options;
+mod signals;
 mod socket;
 mod store;
 mod tabs;

@@ -42,6 +42,9 @@ pub(super) enum Event {
     },
 }
 
+/// More than this does not wait in a socket: what cannot leave is better refused while the one who sends still has it.
+const FULL: f64 = 16.0 * 1024.0 * 1024.0;
+
 const HANDLERS: [&str; 4] = ["onopen", "onmessage", "onerror", "onclose"];
 
 /// The one function behind all handlers of all sockets of a transport: each handler is the same function with its own
@@ -97,6 +100,21 @@ impl Socket {
     pub(super) fn ready_state(&self) -> Option<i32> {
         #[allow(clippy::cast_possible_truncation)] // `as` saturates
         field(&self.raw, "readyState").as_f64().map(|state| state as i32)
+    }
+
+    /// It has begun to close, or is closed, whatever was told.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ready_state().is_some_and(|state| state >= 2)
+    }
+
+    /// The bytes that have not left yet; 0 where it does not say.
+    pub(super) fn buffered(&self) -> f64 {
+        field(&self.raw, "bufferedAmount").as_f64().unwrap_or(0.0)
+    }
+
+    /// Nothing more may be sent before some of what waits has left.
+    pub(super) fn is_full(&self) -> bool {
+        self.buffered() > FULL
     }
 
     /// Closes it for good: none of its events is heard any more.

@@ -4,7 +4,6 @@
 mod calls;
 mod driver;
 mod frames;
-mod network;
 mod options;
 
 use std::rc::Rc;
@@ -117,8 +116,15 @@ impl WsTransport {
         Ok(self.listen(listener, Protocol::PushPull))
     }
 
+    /// # Errors
+    /// See [`WsTransport::on_state_change`].
+    #[wasm_bindgen(js_name = onProbe)]
+    pub fn on_probe(&self, listener: JsValue) -> Result<Function, JsValue> {
+        Ok(self.driver.probes.add(function(listener)?))
+    }
+
     pub fn send(&self, frame: &JsValue) -> bool {
-        self.driver.open_socket().is_some_and(|(_, socket)| socket.send(frame).is_ok())
+        self.driver.writable().is_some_and(|socket| !socket.is_full() && socket.send(frame).is_ok())
     }
 
     pub fn healthy(&self) {

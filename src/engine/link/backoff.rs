@@ -8,6 +8,9 @@ use crate::engine::clock::Jitter;
 /// No wait is longer, jitter included.
 pub const LONGEST: Duration = Duration::from_secs(300);
 
+/// So many attempts in a row may come early as often as the base allows.
+const EAGER: u32 = 5;
+
 /// Counts attempts since the last proof of health.
 #[derive(Debug)]
 pub(super) struct Backoff {
@@ -26,6 +29,17 @@ impl Backoff {
     /// The peer has proved itself, or the app asks anew.
     pub(super) fn reset(&mut self) {
         self.attempts = 0;
+    }
+
+    /// No attempt was booked since the last proof of health.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.attempts == 0
+    }
+
+    /// How far attempts must be apart that do not wait their turn, because something says that now is a good
+    /// moment: such words are cheap, so the longer nothing helps the less they count.
+    pub(super) fn spacing(&self) -> Duration {
+        (if self.attempts > EAGER { self.base.saturating_mul(10) } else { self.base }).min(LONGEST)
     }
 
     /// Books one more attempt: the wait before it, or `None` when there were enough.

@@ -8,6 +8,9 @@ use crate::wire::CloseCode;
 /// A socket's number, never used twice. A late event of a dead socket names a number that is no longer ours.
 pub type SocketId = u64;
 
+/// The number of a question to the app, never used twice. A late answer names a question that nobody asks any more.
+pub type AskId = u64;
+
 /// What stays the same for the life of a link.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -17,6 +20,12 @@ pub struct Config {
     pub max_attempts: u32,
     /// How long one attempt may take; for ever without.
     pub connect_timeout: Option<Duration>,
+    /// The silence after which the peer is made to speak; without, only a signal raises doubt.
+    pub heartbeat: Option<Duration>,
+    /// How long a peer in doubt has for a byte.
+    pub heartbeat_timeout: Duration,
+    /// The app can be asked for new credentials.
+    pub asks_auth: bool,
     /// Seeds the jitter.
     pub seed: u64,
 }
@@ -40,14 +49,36 @@ pub enum Input {
     SocketError { socket: SocketId },
     /// The socket is closed.
     Closed { socket: SocketId, code: CloseCode, text: String },
+    /// The socket says that it is closing or closed, though it has not told us so.
+    Ending { socket: SocketId },
+    /// A byte has come, or the peer has taken some of what waits to be sent.
+    Heard { socket: SocketId },
+    /// Nobody must answer the last [`Output::Probe`].
+    NoProbe { socket: SocketId },
+    /// A request that was sent then has had its time and no answer.
+    Unanswered { socket: SocketId, sent: Duration },
     /// The peer has proved itself: a message was applied, a request answered.
     Healthy { socket: SocketId },
     /// The server asked for a pause: the next attempt after this connection waits at least so long.
     Pause { delay: Duration },
-    /// The device says that it has a network again.
+    /// The app has new credentials (`kept`), or has none.
+    AuthAnswered { ask: AskId, kept: bool },
+    /// The device says that it has a network again, or another one.
     Online,
     /// The device says that it has no network.
     Offline,
+    /// The page can be seen.
+    Shown,
+    /// The page cannot be seen: its timers may be late.
+    Hidden,
+    /// The page is about to be stopped; its sockets stay as they are.
+    Frozen,
+    /// The page runs again after that.
+    Resumed,
+    /// The page is left: it ends, or the browser keeps it for the way back, which an open socket would prevent.
+    PageHidden,
+    /// The page is entered; `restored`: it was kept.
+    PageShown { restored: bool },
     /// A deadline of [`super::Link::poll_timeout`] has passed.
     Timeout,
 }
@@ -61,10 +92,23 @@ pub enum Output {
     Close { socket: SocketId, code: CloseCode },
     /// This socket was open and is not any more: whatever waited for an answer on it waits in vain.
     Lost { socket: SocketId },
+    /// Make the peer speak; where that cannot be, say [`Input::NoProbe`].
+    Probe { socket: SocketId, doubt: Doubt },
+    /// Ask the app for new credentials; its answer is [`Input::AuthAnswered`].
+    AskAuth { ask: AskId },
     /// [`super::Link::status`] has changed.
     Changed,
     /// Every call that waits for the connection has its answer.
     ConnectSettled(Result<(), ConnectError>),
+}
+
+/// Why a peer is made to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// It was silent for long, which may be all right: only a peer that must answer is judged by its silence.
+    Silence,
+    /// Something has happened that sockets do not survive: silence condemns it.
+    Signal,
 }
 
 /// Why a call that waits for the connection is told no. The link may go on trying.
@@ -82,7 +126,7 @@ pub enum ConnectError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     pub state: Phase,
-    /// A stable word for why, where the state alone does not say.
+    /// Why, where the state alone does not say: a `DisconnectReason` of types.d.ts.
     pub reason: Option<&'static str>,
     /// How the last socket was closed, until the next one opens.
     pub close: Option<(CloseCode, String)>,

@@ -11,11 +11,13 @@ use wasm_bindgen::prelude::*;
 use super::driver::Driver;
 use super::frames;
 use super::options::{self, Protocol};
-use crate::engine::link::{Input, Phase, SocketId};
-use crate::engine::requests::{Kind, Match, RequestNo, Requests};
+use crate::engine::link::{Doubt, Input, Phase, SocketId};
+use crate::engine::requests::{Expired, Kind, Match, RequestNo, Requests};
+use crate::engine::retry;
 use crate::web::error::{SyncError, report};
 use crate::web::interop::{AbortListener, Deferred, abort_reason, field, handled, to_json};
 use crate::web::{timer, validate};
+use crate::wire::CloseCode;
 
 #[derive(Debug)]
 struct Call {
@@ -37,21 +39,33 @@ impl Calls {
         self.requests.borrow().poll_timeout()
     }
 
-    pub(super) fn expire(&self) {
+    /// Rejects what has timed out; when the last of it was sent.
+    pub(super) fn expire(&self) -> Option<Duration> {
         let expired = self.requests.borrow_mut().expired(timer::now());
-        for (number, id) in expired {
+        let last = expired.iter().map(|expired| expired.sent).max();
+        for Expired { number, id, .. } in expired {
             let error = SyncError::new("request-timeout", format!("Request timed out ({id})"));
             self.reject(number, &error.retryable(true).into());
         }
+        last
     }
 
     /// The connection is gone, and no answer will come.
-    pub(super) fn lost(&self) {
+    pub(super) fn lost(&self, close: Option<&(CloseCode, String)>) {
         let lost = self.requests.borrow_mut().lost();
         for number in lost {
             let error = SyncError::new("disconnected", "WebSocket disconnected").retryable(true);
-            self.reject(number, &error.into());
+            self.reject(number, &closed_by(error, close).into());
         }
+    }
+
+    /// The `requestId` of a probe, unless the answer to a request is due that will do as well.
+    pub(super) fn probe(&self, doubt: Doubt) -> Option<String> {
+        let mut requests = self.requests.borrow_mut();
+        if doubt == Doubt::Silence && requests.poll_timeout().is_some() {
+            return None;
+        }
+        Some(requests.probe(timer::now()))
     }
 
     fn take(&self, number: RequestNo) -> Option<Call> {
@@ -64,6 +78,16 @@ impl Calls {
         if let Some(call) = self.take(number) {
             call.deferred.reject(why);
         }
+    }
+}
+
+/// The error says how the server closed the connection.
+pub(super) fn closed_by(error: SyncError, close: Option<&(CloseCode, String)>) -> SyncError {
+    let Some((code, text)) = close else { return error };
+    let error = error.close_code(code.0);
+    match retry::stated_delay(text) {
+        Some(delay) => error.retry_after(delay.as_secs_f64() * 1000.0),
+        None => error,
     }
 }
 
@@ -93,7 +117,11 @@ fn try_start(
     if field(&signal, "aborted").is_truthy() {
         return Err(abort_reason(field(&signal, "reason")));
     }
-    let Some((_, socket)) = driver.open_socket() else { return Err(not_open(driver)) };
+    let Some(socket) = driver.writable() else { return Err(not_open(driver)) };
+    if socket.is_full() {
+        let message = "WebSocket send buffer full: what was sent before has not left yet";
+        return Err(SyncError::new("outbox-overflow", message).retryable(true).into());
+    }
     let own = options::duration(field(given, "timeout").as_f64().unwrap_or(f64::INFINITY));
     let timeout = [own, driver.options.request_timeout].into_iter().flatten().min();
     // Nothing is booked before everything that can throw has not.
@@ -114,7 +142,7 @@ fn try_start(
             .calls
             .reject(number, &SyncError::new("network", message).retryable(true).cause(&thrown).into());
     }
-    driver.set_timer();
+    driver.set_timers();
     Ok(deferred.promise)
 }
 
@@ -135,7 +163,7 @@ fn listen(
         if let Some(driver) = driver.upgrade() {
             forget(&driver, number);
             driver.calls.reject(number, &abort_reason(why));
-            driver.set_timer();
+            driver.set_timers();
         }
     });
     listener.map(Some).map_err(abort_reason)
@@ -173,7 +201,7 @@ pub(super) fn answered(driver: &Rc<Driver>, socket: SocketId, id: &str, kind: Ki
             }
         }
     }
-    driver.set_timer();
+    driver.set_timers();
 }
 
 /// An error has come; one that answers nothing of ours is only reported.
@@ -183,5 +211,5 @@ pub(super) fn failed(driver: &Rc<Driver>, id: Option<&str>, error: SyncError) {
         Match::Settles(number) | Match::WrongType(number) => driver.calls.reject(number, &error.into()),
         Match::NotOurs => report(&error.into()),
     }
-    driver.set_timer();
+    driver.set_timers();
 }

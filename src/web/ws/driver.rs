@@ -1,45 +1,35 @@
-//! Carries out what the link decides: sockets, the timer, promises of `connect()`, listeners. Decides nothing about
+//! Carries out what the link decides: the socket, the timer, promises of `connect()`, listeners. Decides nothing about
 //! when. Re-entrant calls from JavaScript are in order, because what is left of the last input is carried out
 //! before the next is handled. Called by [`super::WsTransport`] and by the browser.
+
+mod attempt;
+mod inbound;
+mod probe;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use js_sys::{Function, Promise};
+use js_sys::Promise;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::calls::Calls;
-use super::network::Network;
 use super::options::{Options, Protocol};
 use crate::engine::link::{ConnectError, Input, Link, Output, Phase, SocketId};
-use crate::web::error::{SyncError, report};
-use crate::web::interop::{Deferred, ask, field, handled, has_method, object};
+use crate::web::interop::{Deferred, handled, object};
 use crate::web::listeners::Listeners;
-use crate::web::socket::{self, Ear, Event, Socket};
+use crate::web::signals::Signals;
+use crate::web::socket::{Ear, Socket};
 use crate::web::timer::{self, Timer};
-use crate::wire::CloseCode;
+use attempt::Attempt;
+pub(super) use inbound::unreadable;
 
-/// Frames that wait for the first listener. At the bound the oldest goes, and it is reported.
-const BACKLOG: usize = 256;
-
-/// An attempt to connect, as far as it is.
-#[derive(Debug, Default)]
-struct Attempt {
-    socket: SocketId,
-    open: bool,
-    /// The headers to send first; none until they are known.
-    headers: Option<JsValue>,
-}
-
-/// A socket that is alive. It keeps its driver alive, as JavaScript's own sockets keep their listeners.
+/// The socket that is alive.
 #[derive(Debug)]
 struct Held {
     number: SocketId,
     socket: Rc<Socket>,
-    _driver: Rc<Driver>,
 }
 
 #[derive(Debug)]
@@ -54,11 +44,19 @@ pub(super) struct Driver {
     waiting: RefCell<Vec<Deferred>>,
     /// What was caught in the last attempt.
     cause: RefCell<Option<JsValue>>,
-    timer: RefCell<Option<(Duration, Timer)>>,
-    network: RefCell<Option<Network>>,
+    /// For the link and for the requests, each with its own: a clock that is not ours may run at another pace than
+    /// the one that deadlines are kept in, and must not find a request too young by what lies between the two.
+    timers: [RefCell<Option<(Duration, Timer)>>; 2],
+    /// While the app wants a connection.
+    signals: RefCell<Option<Signals>>,
+    /// What waited in the socket at the last look.
+    uplink: Cell<f64>,
+    /// Itself, while it has or will have a socket: it lives as long as JavaScript's own sockets would.
+    keep: RefCell<Option<Rc<Driver>>>,
     /// Counts state changes, so that a listener is never told an older one after a newer.
     changes: Cell<u64>,
     pub(super) states: Rc<Listeners>,
+    pub(super) probes: Rc<Listeners>,
     /// Text frames (relay) or changes (push-pull).
     pub(super) news: Rc<Listeners>,
     backlog: RefCell<VecDeque<JsValue>>,
@@ -71,7 +69,7 @@ impl Driver {
             Protocol::Relay => "onMessage",
         };
         Rc::new_cyclic(|driver: &Weak<Driver>| Driver {
-            ear: ear(driver.clone()),
+            ear: inbound::ear(driver.clone()),
             link: RefCell::new(Link::new(&options.link)),
             options,
             calls: Calls::default(),
@@ -79,10 +77,13 @@ impl Driver {
             attempt: RefCell::default(),
             waiting: RefCell::default(),
             cause: RefCell::default(),
-            timer: RefCell::default(),
-            network: RefCell::default(),
+            timers: Default::default(),
+            signals: RefCell::default(),
+            uplink: Cell::new(0.0),
+            keep: RefCell::default(),
             changes: Cell::new(0),
             states: Listeners::new("onStateChange"),
+            probes: Listeners::new("onProbe"),
             news: Listeners::new(news),
             backlog: RefCell::default(),
         })
@@ -92,18 +93,18 @@ impl Driver {
         let deferred = Deferred::new();
         handled(&deferred.promise);
         self.waiting.borrow_mut().push(deferred.clone());
-        self.watch_network();
+        self.listen();
         self.dispatch(Input::Connect);
         deferred.promise
     }
 
     pub(super) fn reconnect(self: &Rc<Self>) {
-        self.watch_network();
+        self.listen();
         self.dispatch(Input::Reconnect);
     }
 
     pub(super) fn disconnect(self: &Rc<Self>) {
-        drop(self.network.take());
+        drop(self.signals.take());
         self.dispatch(Input::Disconnect);
         drop(self.backlog.take());
     }
@@ -113,7 +114,7 @@ impl Driver {
         self.drain();
         self.link.borrow_mut().handle(timer::now(), input);
         self.drain();
-        self.set_timer();
+        self.set_timers();
     }
 
     fn drain(self: &Rc<Self>) {
@@ -139,196 +140,82 @@ impl Driver {
                     // Frames belong to their connection.
                     drop(self.backlog.take());
                 }
-                self.calls.lost();
+                let close = self.link.borrow().status().close;
+                self.calls.lost(close.as_ref());
             }
+            Output::Probe { socket, doubt } => self.probe(socket, doubt),
+            Output::AskAuth { ask } => self.ask_auth(ask),
             Output::Changed => self.tell_state(),
             Output::ConnectSettled(result) => self.settle_connect(result),
         }
     }
 
-    // ------------------------------------------------------------------------------------------ attempts
-
-    fn start_attempt(self: &Rc<Self>, socket: SocketId) {
-        self.cause.replace(None);
-        self.attempt.replace(Attempt { socket, ..Attempt::default() });
-        let url = ask(&self.options.url);
-        let headers = match self.options.protocol {
-            Protocol::PushPull => ask(&self.options.headers),
-            Protocol::Relay => Ok(JsValue::UNDEFINED),
-        };
-        // The headers first: then a socket that is open at once can be greeted at once.
-        self.when_known(socket, headers, move |driver, headers| {
-            driver.attempt.borrow_mut().headers = Some(headers);
-            driver.greet(socket);
-        });
-        self.when_known(socket, url, move |driver, url| driver.open(socket, &url));
-    }
-
-    /// Goes on with a value, at once or when its promise is kept, if the attempt is still ours.
-    fn when_known(
-        self: &Rc<Self>,
-        socket: SocketId,
-        value: Result<JsValue, JsValue>,
-        go_on: impl FnOnce(&Rc<Self>, JsValue) + 'static,
-    ) {
-        match value {
-            Ok(value) if value.is_object() && has_method(&value, "then") => {
-                // Listened to from now on, so that a rejection never counts as unhandled.
-                let value = JsFuture::from(Promise::resolve(&value));
-                let driver = Rc::clone(self);
-                spawn_local(async move {
-                    let value = value.await;
-                    driver.when_known(socket, value, go_on);
-                });
-            }
-            Ok(value) => {
-                if self.link.borrow().owns(socket) {
-                    go_on(self, value);
-                }
-            }
-            Err(thrown) => self.fail(socket, thrown),
-        }
-    }
-
-    fn open(self: &Rc<Self>, number: SocketId, url: &JsValue) {
-        match Socket::open(url, number, &self.ear) {
-            Ok(socket) => {
-                let held = Held { number, socket: Rc::new(socket), _driver: Rc::clone(self) };
-                drop(self.socket.replace(Some(held)));
-            }
-            Err(thrown) => self.fail(number, thrown),
-        }
-    }
-
-    fn fail(self: &Rc<Self>, socket: SocketId, thrown: JsValue) {
-        if self.link.borrow().owns(socket) {
-            self.cause.replace(Some(thrown));
-            // There may be a socket already, when it is the headers that failed.
-            if let Some(made) = self.take_socket(socket) {
-                made.end(CloseCode::NORMAL);
-            }
-            self.dispatch(Input::OpenFailed { socket });
-        }
-    }
-
-    /// Sends the headers once the socket is open and they are known. Only then the link counts as open.
-    fn greet(self: &Rc<Self>, socket: SocketId) {
-        let headers = {
-            let attempt = self.attempt.borrow();
-            if attempt.socket != socket || !attempt.open {
-                return;
-            }
-            attempt.headers.clone()
-        };
-        let Some(headers) = headers else { return };
-        let said = super::frames::auth(&headers).and_then(|frame| match frame {
-            Some(frame) => self.send_on(socket, &frame),
-            None => Ok(()),
-        });
-        match said {
-            Ok(()) => self.dispatch(Input::Opened { socket }),
-            Err(thrown) => self.fail(socket, thrown),
-        }
-    }
-
-    // ------------------------------------------------------------------------------------------- events
-
-    fn on_event(self: &Rc<Self>, number: SocketId, event: Event) {
-        if !self.link.borrow().owns(number) {
+    /// Listens to the browser from now on.
+    fn listen(self: &Rc<Self>) {
+        if self.signals.borrow().is_some() {
             return;
         }
-        match event {
-            Event::Opened => {
-                self.attempt.borrow_mut().open = true;
-                self.greet(number);
+        let driver = Rc::downgrade(self);
+        let signals = Signals::listen(move |signal| {
+            if let Some(driver) = driver.upgrade() {
+                driver.look_for_end();
+                driver.dispatch(signal);
             }
-            Event::Message(data) => self.on_data(number, data),
-            Event::Error => self.dispatch(Input::SocketError { socket: number }),
-            Event::Closed { code, text } => {
-                drop(self.take_socket(number));
-                self.dispatch(Input::Closed { socket: number, code, text });
-            }
-        }
-    }
-
-    fn on_data(self: &Rc<Self>, number: SocketId, data: JsValue) {
-        if data.is_string() {
-            self.on_text(number, &data);
-        } else if has_method(&data, "text") {
-            // A blob: a socket that does not know `binaryType`.
-            let text = field(&data, "text").unchecked_into::<Function>().call0(&data);
-            self.when_known(number, text, move |driver, text| driver.on_text(number, &text));
-        } else {
-            match socket::decode_utf8(&data) {
-                Ok(text) => self.on_text(number, &text),
-                Err(thrown) => report(&unreadable("a frame is neither text nor bytes").cause(&thrown).into()),
-            }
-        }
-    }
-
-    fn on_text(self: &Rc<Self>, number: SocketId, text: &JsValue) {
-        match self.options.protocol {
-            Protocol::Relay => self.tell_news(text.clone()),
-            Protocol::PushPull => super::frames::received(self, number, text),
-        }
-    }
-
-    /// Passes news on, or keeps it until somebody listens.
-    pub(super) fn tell_news(&self, news: JsValue) {
-        if !self.news.is_empty() {
-            return self.news.call(&news);
-        }
-        let overflow = {
-            let mut backlog = self.backlog.borrow_mut();
-            backlog.push_back(news);
-            if backlog.len() > BACKLOG { backlog.pop_front() } else { None }
-        };
-        if overflow.is_some() {
-            let message = format!("nobody listens: more than {BACKLOG} frames wait, the oldest was dropped");
-            report(&SyncError::new("inbox-overflow", message).into());
-        }
-    }
-
-    pub(super) fn add_news_listener(&self, listener: Function) -> Function {
-        let unsubscribe = self.news.add(listener);
-        loop {
-            let waiting = self.backlog.borrow_mut().pop_front();
-            match waiting {
-                Some(news) => self.news.call(&news),
-                None => return unsubscribe,
-            }
+        });
+        self.signals.replace(Some(signals));
+        for signal in Signals::present() {
+            self.dispatch(signal);
         }
     }
 
     // ------------------------------------------------------------------------------------------ the timer
 
-    pub(super) fn set_timer(self: &Rc<Self>) {
-        let next = [self.link.borrow().poll_timeout(), self.calls.poll_timeout()].into_iter().flatten().min();
-        let set_for = self.timer.borrow().as_ref().map(|(deadline, _)| *deadline);
-        if next == set_for {
-            return;
+    pub(super) fn set_timers(self: &Rc<Self>) {
+        let due = [self.link.borrow().poll_timeout(), self.calls.poll_timeout()];
+        for ((timer, next), fired) in self.timers.iter().zip(due).zip([Self::link_due, Self::request_due]) {
+            let set_for = timer.borrow().as_ref().map(|(deadline, _)| *deadline);
+            if next != set_for {
+                let made = next.map(|deadline| {
+                    let driver = Rc::clone(self);
+                    let ms = timer::ms_until(deadline, timer::now());
+                    (deadline, Timer::after(ms, move || fired(&driver)))
+                });
+                drop(timer.replace(made));
+            }
         }
-        let timer = next.map(|deadline| {
-            let driver = Rc::clone(self);
-            let ms = timer::ms_until(deadline, timer::now());
-            (deadline, Timer::after(ms, move || driver.on_timer()))
-        });
-        drop(self.timer.replace(timer));
     }
 
-    fn on_timer(self: &Rc<Self>) {
-        drop(self.timer.take());
-        self.calls.expire();
+    fn link_due(self: &Rc<Self>) {
+        let [timer, _] = &self.timers;
+        drop(timer.take());
+        self.look_for_end();
+        self.look_at_uplink();
         self.dispatch(Input::Timeout);
+    }
+
+    fn request_due(self: &Rc<Self>) {
+        let [_, timer] = &self.timers;
+        drop(timer.take());
+        let unanswered = self.calls.expire();
+        if let (Some(sent), Some(socket)) = (unanswered, self.open_number()) {
+            self.look_at_uplink();
+            self.dispatch(Input::Unanswered { socket, sent });
+        }
+        self.set_timers();
     }
 
     // ------------------------------------------------------------------------------------------ the state
 
     /// The socket that frames can be sent on, if the link is open and the socket does not say otherwise.
-    pub(super) fn open_socket(&self) -> Option<(SocketId, Rc<Socket>)> {
-        let number = self.link.borrow().socket()?;
-        let socket = self.held(number)?;
-        socket.ready_state().is_none_or(|state| state == 1).then_some((number, socket))
+    pub(super) fn open_socket(&self) -> Option<Rc<Socket>> {
+        let socket = self.held(self.open_number()?)?;
+        socket.ready_state().is_none_or(|state| state == 1).then_some(socket)
+    }
+
+    /// The same, for one who is about to send; a socket that turns out to be dying is not waited for.
+    pub(super) fn writable(self: &Rc<Self>) -> Option<Rc<Socket>> {
+        self.look_for_end();
+        self.open_socket()
     }
 
     /// -1 without a socket.
@@ -361,18 +248,21 @@ impl Driver {
         ])
     }
 
-    fn tell_state(&self) {
+    fn tell_state(self: &Rc<Self>) {
         let change = self.changes.get() + 1;
         self.changes.set(change);
+        let at_work =
+            matches!(self.phase(), Phase::Connecting | Phase::Open | Phase::Waiting | Phase::Offline);
+        drop(self.keep.replace(at_work.then(|| Rc::clone(self))));
         let status = self.status();
         // A listener that changes the state again has told everybody the newer one.
         self.states.call_while(|| (self.changes.get() == change).then(|| status.clone()));
     }
 
     fn settle_connect(&self, result: Result<(), ConnectError>) {
-        let settled: JsValue = match &result {
+        let settled = match &result {
             Ok(()) => JsValue::UNDEFINED,
-            Err(error) => connect_error(error, self.cause.borrow().as_ref()),
+            Err(error) => self.connect_error(error),
         };
         for deferred in self.waiting.take() {
             if result.is_ok() { deferred.resolve(&settled) } else { deferred.reject(&settled) }
@@ -381,8 +271,8 @@ impl Driver {
 
     // ------------------------------------------------------------------------------------------- helpers
 
-    fn send_on(&self, number: SocketId, frame: &JsValue) -> Result<(), JsValue> {
-        self.held(number).map_or(Ok(()), |socket| socket.send(frame))
+    fn owns(&self, number: SocketId) -> bool {
+        self.link.borrow().owns(number)
     }
 
     fn held(&self, number: SocketId) -> Option<Rc<Socket>> {
@@ -393,57 +283,5 @@ impl Driver {
     fn take_socket(&self, number: SocketId) -> Option<Rc<Socket>> {
         self.held(number)?;
         self.socket.take().map(|held| held.socket)
-    }
-
-    fn watch_network(self: &Rc<Self>) {
-        if self.network.borrow().is_none() {
-            let driver = Rc::downgrade(self);
-            let network = Network::listen(move || {
-                if let Some(driver) = driver.upgrade() {
-                    driver.ask_network();
-                }
-            });
-            self.network.replace(Some(network));
-        }
-        self.ask_network();
-    }
-
-    fn ask_network(self: &Rc<Self>) {
-        self.dispatch(if Network::is_up() { Input::Online } else { Input::Offline });
-    }
-}
-
-fn ear(driver: Weak<Driver>) -> Ear {
-    Ear::new(move |number, event| {
-        if let Some(driver) = driver.upgrade() {
-            driver.on_event(number, event);
-        }
-    })
-}
-
-pub(super) fn unreadable(message: &str) -> SyncError {
-    SyncError::new("malformed-message", message)
-}
-
-fn connect_error(error: &ConnectError, cause: Option<&JsValue>) -> JsValue {
-    let made = SyncError::new(
-        match error {
-            ConnectError::TimedOut => "connect-timeout",
-            ConnectError::Failed {
-                code: Some(CloseCode::UNAUTHENTICATED | CloseCode::HTTP_UNAUTHORIZED),
-            } => "needs-auth",
-            ConnectError::Failed { .. } => "connect-failed",
-            ConnectError::Disconnected => "disconnected",
-        },
-        error.to_string(),
-    );
-    let made = match error {
-        ConnectError::Failed { code: Some(code) } => made.close_code(code.0),
-        ConnectError::Failed { code: None } | ConnectError::TimedOut | ConnectError::Disconnected => made,
-    };
-    let made = made.retryable(!matches!(error, ConnectError::Disconnected));
-    match cause {
-        Some(cause) => made.cause(cause).into(),
-        None => made.into(),
     }
 }

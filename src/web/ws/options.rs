@@ -32,6 +32,8 @@ pub(super) struct Options {
     pub(super) headers: JsValue,
     pub(super) protocol: Protocol,
     pub(super) request_timeout: Option<Duration>,
+    /// A function; undefined where nobody can be asked.
+    pub(super) on_auth_required: JsValue,
     pub(super) link: link::Config,
 }
 
@@ -56,10 +58,20 @@ impl Options {
         let attempts = number(options, "maxReconnectAttempts", attempts)?;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // checked; `as` saturates
         let max_attempts = if attempts.is_finite() { attempts as u32 } else { 0 };
+        let on_auth_required = match field(options, "onAuthRequired") {
+            value if value.is_null() => JsValue::UNDEFINED,
+            value if value.is_undefined() || value.is_function() => value,
+            _ => return Err(bad("onAuthRequired must be a function")),
+        };
         let link = link::Config {
             base: duration(number(options, "reconnectIntervalMs", base)?).unwrap_or_default(),
             max_attempts,
             connect_timeout: duration(number(options, "connectionTimeoutMs", 10_000.0)?),
+            heartbeat: duration(number(options, "heartbeatMs", 30_000.0)?),
+            // Without a limit nobody would ever be given up: that is what heartbeatMs 0 is for.
+            heartbeat_timeout: duration(number(options, "heartbeatTimeoutMs", 10_000.0)?)
+                .ok_or_else(|| bad("heartbeatTimeoutMs must be a number above 0"))?,
+            asks_auth: !on_auth_required.is_undefined(),
             seed: random_u64(),
         };
         Ok(Options {
@@ -67,6 +79,7 @@ impl Options {
             headers: field(options, "headers"),
             protocol,
             request_timeout: duration(number(options, "requestTimeoutMs", 30_000.0)?),
+            on_auth_required,
             link,
         })
     }
@@ -87,7 +100,9 @@ fn number(options: &JsValue, name: &str, otherwise: f64) -> Result<f64, SyncErro
         .ok_or_else(|| bad(format!("{name} must be a number, 0 or more")))
 }
 
-/// Milliseconds; `None` (no limit) for 0 and for what no clock can hold.
+/// Milliseconds; `None` (no limit) for 0 and for what nobody lives to see.
 pub(super) fn duration(ms: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(ms / 1000.0).ok().filter(|duration| !duration.is_zero())
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    let duration = Duration::try_from_secs_f64(ms / 1000.0).ok()?;
+    (!duration.is_zero() && duration < CENTURY).then_some(duration)
 }
