@@ -49,10 +49,14 @@ pub(super) fn to_json(value: &JsValue) -> Result<JsString, JsValue> {
 }
 
 /// Marks a promise as looked after: a call that nobody awaits must not end as an unhandled rejection. Whoever does await
-/// it still gets the error. `Boolean` is a function that does nothing with what it is given.
+/// it still gets the error.
 pub(super) fn handled(promise: &Promise) {
-    let nothing = field(&js_sys::global(), "Boolean");
-    let _ = promise.unchecked_ref::<Thenable>().then(&JsValue::UNDEFINED, &nothing);
+    let _ = promise.unchecked_ref::<Thenable>().then(&JsValue::UNDEFINED, &no_op());
+}
+
+/// A function that does nothing with what it is given: `Boolean`.
+pub(super) fn no_op() -> JsValue {
+    field(&js_sys::global(), "Boolean")
 }
 
 /// A promise and how to settle it.

@@ -4,7 +4,7 @@
 use js_sys::{Array, Function, Reflect};
 use wasm_bindgen::prelude::*;
 
-use super::interop::field;
+use super::interop::{field, no_op};
 use crate::engine::link::SocketId;
 use crate::wire::CloseCode;
 
@@ -123,9 +123,11 @@ impl Socket {
         let _ = self.raw.close(code.0);
     }
 
+    /// Errors keep a handler that does nothing: what nobody looks after, Node's sockets throw.
     fn take_handlers_off(&self) {
         for handler in HANDLERS {
-            let _ = Reflect::set(&self.raw, &handler.into(), &JsValue::NULL);
+            let nothing = if handler == "onerror" { no_op() } else { JsValue::NULL };
+            let _ = Reflect::set(&self.raw, &handler.into(), &nothing);
         }
     }
 }
