@@ -113,6 +113,8 @@ impl Rig {
             assert!(outputs.contains(&Output::Changed), "a change that nobody heard of, after {input:?}");
         }
         let times = outputs.iter().filter(|output| **output == Output::Changed).count();
+        let probes = outputs.iter().filter(|output| matches!(output, Output::Probe { .. })).count();
+        assert!(probes <= 1, "probed twice, after {input:?}: {outputs:?}");
         assert!(times <= 1, "told twice, after {input:?}: {outputs:?}");
         self.reasons.extend(status.reason);
         outputs

@@ -115,15 +115,23 @@ impl Watch {
     /// The machine has slept: nothing that was known before counts, deadlines least of all. `true`: make the peer
     /// speak.
     pub(super) fn woke(&mut self, now: Duration, rhythm: Rhythm) -> bool {
-        if self.opened == now {
-            return false;
+        let until = now + rhythm.patience;
+        match self.standing {
+            _ if self.opened == now => false,
+            Standing::OnTrial { charge: Charge::Ending, .. } => {
+                self.charge(Charge::Ending, now + ENDING);
+                false
+            }
+            Standing::OnTrial { charge: Charge::Silence | Charge::Signal, until: before, .. } => {
+                self.charge(Charge::Signal, until);
+                // It speaks already, if what has told of the sleep was a reason of its own.
+                before != until
+            }
+            Standing::Trusted { .. } => {
+                self.charge(Charge::Signal, until);
+                true
+            }
         }
-        if let Standing::OnTrial { charge: Charge::Ending, .. } = self.standing {
-            self.charge(Charge::Ending, now + ENDING);
-            return false;
-        }
-        self.charge(Charge::Signal, now + rhythm.patience);
-        true
     }
 
     /// The socket says that it is closing.

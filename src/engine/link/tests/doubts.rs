@@ -196,6 +196,15 @@ fn a_wall_clock_that_ran_ahead_raises_doubt_with_the_next_input_whatever_it_is()
 }
 
 #[test]
+fn a_sleep_that_a_signal_tells_of_is_doubted_once() {
+    let mut rig = Rig::at(Place::Open);
+    rig.now += SECOND;
+    rig.ahead += MINUTE;
+    assert_eq!(rig.feed(Input::Resumed), vec![rig.probe(SIGNAL)]);
+    assert_eq!(rig.due(), rig.now + SECOND * 10);
+}
+
+#[test]
 fn a_socket_that_opens_after_a_sleep_is_not_doubted_for_it() {
     let mut rig = Rig::at(Place::Connecting);
     rig.ahead += MINUTE;
