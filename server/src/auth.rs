@@ -13,6 +13,13 @@ pub const COOKIE: &str = "auth_token";
 const CLOCK_SKEW_SECONDS: f64 = 60.0;
 const LONGEST_SUB: usize = 255;
 
+/// The token among the cookies of a request, given the values of its `Cookie` headers.
+pub fn token<'a>(headers: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let cookies = headers.into_iter().flat_map(|header| header.split(';'));
+    let mut cookies = cookies.filter_map(|cookie| cookie.trim().split_once('='));
+    cookies.find_map(|(name, value)| (name == COOKIE).then_some(value))
+}
+
 /// Signs and verifies tokens. One algorithm: what a token says about its own is checked against it.
 #[derive(Clone)]
 pub struct Auth {

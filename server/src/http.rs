@@ -98,11 +98,7 @@ fn admit(app: &App, headers: &HeaderMap) -> Result<Identity, End> {
 }
 
 fn token(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok());
-    cookies
-        .flat_map(|cookies| cookies.split(';'))
-        .filter_map(|cookie| cookie.trim().split_once('='))
-        .find_map(|(name, value)| (name == auth::COOKIE).then_some(value))
+    auth::token(headers.get_all(COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok()))
 }
 
 #[derive(Deserialize)]

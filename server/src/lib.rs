@@ -14,7 +14,7 @@ pub mod config;
 mod error;
 mod http;
 pub mod log;
-mod origin;
+pub mod origin;
 mod outbox;
 mod reply;
 mod room;

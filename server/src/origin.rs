@@ -9,7 +9,13 @@ use axum::http::header::{HOST, ORIGIN};
 pub(crate) fn is_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
-    let own = match (origin.split_once("://"), headers.get(HOST).and_then(|host| host.to_str().ok())) {
+    may_connect(origin, headers.get(HOST).and_then(|host| host.to_str().ok()), allowed)
+}
+
+/// Whether a page of this origin may connect to the relay at this host.
+#[must_use]
+pub fn may_connect(origin: &str, host: Option<&str>, allowed: &[String]) -> bool {
+    let own = match (origin.split_once("://"), host) {
         (Some((_, authority)), Some(host)) => authority.eq_ignore_ascii_case(host),
         _ => false,
     };

@@ -1,8 +1,6 @@
 //! The short attack of the normal run: damages what an entry takes, in the ways that break decoders. The same for the
-//! same seed. Decides how bytes are damaged; what must hold then is said in `entries`. Called by `main.rs`.
-
-use crate::entries::Entry;
-use crate::seeds;
+//! same seed. Decides how bytes are damaged; what must hold then is for the entries to say.
+//! Called by the property tests of the client and of the relay.
 
 const SEED: u64 = 4711;
 
@@ -107,16 +105,16 @@ fn damaged(dice: &mut Dice, seeds: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Damages the entry's seeds so many times. Both what is taken and what is refused must have come up.
-pub(crate) fn attack(name: &str, entry: Entry, rounds: usize) {
+pub(crate) fn attack(name: &str, entry: fn(&[u8]) -> bool, seeds: &[Vec<u8>], rounds: usize) {
     println!("{name}: seed {SEED}");
-    let (mut dice, seeds) = (Dice(SEED), seeds::of(name));
+    let mut dice = Dice(SEED);
     let run = |bytes: &[u8]| {
         let _case = Case(name, bytes);
         entry(bytes)
     };
     let taken = seeds.iter().filter(|seed| run(seed)).count();
     assert!(taken * 4 >= seeds.len() && taken > 0, "only {taken} of {} seeds are taken", seeds.len());
-    let taken = (0..rounds).filter(|_| run(&damaged(&mut dice, &seeds))).count();
+    let taken = (0..rounds).filter(|_| run(&damaged(&mut dice, seeds))).count();
     assert!((rounds / 50..=rounds * 49 / 50).contains(&taken), "{taken} of {rounds} were taken");
     for _ in 0..rounds / 10 {
         let length = dice.below(40);

@@ -17,7 +17,7 @@ use entries::ENTRIES;
 #[test]
 fn whatever_arrives_is_refused_or_means_the_same_when_it_is_written_again() {
     for (name, entry) in ENTRIES {
-        attack(name, entry, 20_000);
+        attack(name, entry, &seeds::of(name), 20_000);
     }
 }
 
