@@ -27,16 +27,27 @@ pub enum Input {
     /// The check has found the server.
     Reached,
     /// The check got an answer, but not the one that it needs.
-    CheckRefused { status: u16, retry_after: Option<Duration> },
+    CheckRefused {
+        status: u16,
+        retry_after: Option<Duration>,
+    },
     /// A push or a pull was answered with a status that is no success.
-    Refused { status: u16, retry_after: Option<Duration> },
+    Refused {
+        status: u16,
+        retry_after: Option<Duration>,
+    },
     /// No answer came.
     Lost(Loss),
     /// The server does not take the credentials that a request was sent with. `repeated`: this request was sent once
     /// more already.
-    Unauthenticated { sent_with: Credentials, repeated: bool },
+    Unauthenticated {
+        sent_with: Credentials,
+        repeated: bool,
+    },
     /// The app has new credentials, or (`false`) has failed to get any.
-    Asked { done: bool },
+    Asked {
+        done: bool,
+    },
 }
 
 /// Why no answer came.
@@ -79,10 +90,16 @@ enum State {
     Connecting,
     Open,
     /// `there`: it answers, though not with what we want.
-    Waiting { reason: &'static str, retry_at_wall_ms: Option<i64>, there: bool },
+    Waiting {
+        reason: &'static str,
+        retry_at_wall_ms: Option<i64>,
+        there: bool,
+    },
     Offline,
     /// Until a request is served, or the app says that it has new credentials. `there` as above.
-    NeedsAuth { there: bool },
+    NeedsAuth {
+        there: bool,
+    },
     /// The app disconnected it.
     Closed,
 }
@@ -126,7 +143,9 @@ impl Reach {
             State::Idle => (Phase::Idle, None, None),
             State::Connecting => (Phase::Connecting, None, None),
             State::Open => (Phase::Open, None, None),
-            State::Waiting { reason, retry_at_wall_ms, .. } => (Phase::Waiting, Some(reason), retry_at_wall_ms),
+            State::Waiting { reason, retry_at_wall_ms, .. } => {
+                (Phase::Waiting, Some(reason), retry_at_wall_ms)
+            }
             State::Offline => (Phase::Offline, Some("offline"), None),
             State::NeedsAuth { .. } => (Phase::NeedsAuth, Some("unauthenticated"), None),
             State::Closed => (Phase::Closed, None, None),
@@ -180,7 +199,9 @@ impl Reach {
                 Verdict::RetrySmaller | Verdict::NeedsAuth | Verdict::Fail => self.answered(State::Open),
             },
             Input::Lost(loss) => self.lost(loss),
-            Input::Unauthenticated { sent_with, repeated } => return self.unauthenticated(sent_with, repeated),
+            Input::Unauthenticated { sent_with, repeated } => {
+                return self.unauthenticated(sent_with, repeated);
+            }
             Input::Asked { done } => {
                 self.asking = Asking::Spent;
                 self.credentials += u32::from(done);
@@ -195,7 +216,10 @@ impl Reach {
                 self.state = State::Connecting;
             }
             // What is known to be there stays so until something shows that it is gone.
-            State::Connecting | State::Open | State::Waiting { there: true, .. } | State::NeedsAuth { .. } => {}
+            State::Connecting
+            | State::Open
+            | State::Waiting { there: true, .. }
+            | State::NeedsAuth { .. } => {}
         }
     }
 
