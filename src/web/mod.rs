@@ -4,6 +4,7 @@ mod client;
 mod driver;
 pub mod error;
 mod events;
+mod given;
 mod http;
 mod interop;
 mod listeners;

@@ -5,7 +5,9 @@ use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
 use super::request::text;
+use crate::engine::options::{self, Given, number};
 use crate::web::error::SyncError;
+use crate::web::given::{bad, given};
 use crate::web::interop::field;
 
 #[derive(Debug)]
@@ -24,42 +26,33 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn parse(options: &JsValue) -> Result<Self, SyncError> {
-        let url = field(options, "url");
+    pub(super) fn parse(object: &JsValue) -> Result<Self, SyncError> {
+        let url = field(object, "url");
         if !url.is_function() && text(&url).is_none() {
             return Err(bad(
                 "new HttpTransport() needs an object with at least { url }, a string or a function",
             ));
         }
-        let pull_by_get = match optional(options, "pullMethod") {
-            None => false,
-            Some(method) => match method.as_string().as_deref() {
-                Some("POST") => false,
-                Some("GET") => true,
-                Some(_) | None => return Err(bad("pullMethod must be \"POST\" or \"GET\"")),
-            },
-        };
-        let timeout_ms = match optional(options, "timeoutMs") {
-            None => None,
-            Some(ms) => {
-                let ms = ms.as_f64().filter(|ms| *ms >= 0.0);
-                limit(ms.ok_or_else(|| bad("timeoutMs must be a number, 0 or more"))?)
+        let pull_by_get = options::by_get(&given(object, "pullMethod"))
+            .ok_or_else(|| bad("pullMethod must be \"POST\" or \"GET\""))?;
+        let timeout_ms = limit(number("timeoutMs", &given(object, "timeoutMs"), 0.0).map_err(bad)?);
+        let ping_endpoint = match given(object, "pingEndpoint").or_null() {
+            Given::Missing => String::new(),
+            Given::Text(endpoint) => endpoint,
+            Given::Null | Given::Bool(_) | Given::Number(_) | Given::Other => {
+                return Err(bad("pingEndpoint must be a string"));
             }
         };
-        let ping_endpoint = match optional(options, "pingEndpoint") {
-            None => String::new(),
-            Some(endpoint) => endpoint.as_string().ok_or_else(|| bad("pingEndpoint must be a string"))?,
-        };
-        let on_auth_required = match optional(options, "onAuthRequired") {
+        let on_auth_required = match optional(object, "onAuthRequired") {
             None => None,
             Some(ask) => Some(ask.dyn_into().map_err(|_| bad("onAuthRequired must be a function"))?),
         };
         Ok(Options {
             url,
-            headers: field(options, "headers"),
+            headers: field(object, "headers"),
             pull_by_get,
             timeout_ms,
-            fetch_options: field(options, "fetchOptions"),
+            fetch_options: field(object, "fetchOptions"),
             ping_endpoint,
             on_auth_required,
         })
@@ -74,8 +67,4 @@ pub(super) fn limit(ms: f64) -> Option<f64> {
 
 fn optional(options: &JsValue, name: &str) -> Option<JsValue> {
     Some(field(options, name)).filter(|value| !value.is_undefined() && !value.is_null())
-}
-
-fn bad(message: &str) -> SyncError {
-    SyncError::new("bad-option", message)
 }
