@@ -39,6 +39,7 @@ pub fn of(entry: &str) -> Vec<Vec<u8>> {
         "http_text" => bytes(HTTP.map(str::to_owned)),
         "retry_after" => lines(DELAYS),
         "stored_state" => vec![STATE.into()],
+        "option" => options(),
         _ => Vec::new(),
     }
 }
@@ -65,7 +66,11 @@ const HTTP: [&str; 3] = [
 const DELAYS: &str = "busy; retryAfter=1500
 retryAfter=20 ms
 retryAfter=18446744073709551615
-retryAfter=soon";
+retryAfter=soon
+ 120
+99999999999999999999999
+Sun, 06 Nov 1994 08:49:37 GMT
+Sunday, 06-Nov-94 08:49:37 GMT";
 
 const STATE: &str = r#"db.high	9
 runs	[["a",0],["b",7]]
@@ -80,6 +85,16 @@ received/BwcHBwcHBwcHBwcHBwcHBw==	["x",4,6]
 log/BwcHBwcHBwcHBwcHBwcHBw==	{"uploaded":2,"ranges":[[4,5],[8,8]],"stored":["x",3],"kept_sent":true}
 rewind/BwcHBwcHBwcHBwcHBwcHBw==	["a",2]
 "#;
+
+/// Every kind of value that JavaScript hands in.
+fn options() -> Vec<Vec<u8>> {
+    let numbers = [0.0, -0.0, 1.0, 1.5, -1.0, 3e4, 1e12, 1e22, f64::MAX, f64::INFINITY, f64::NAN];
+    let texts = ["", "relay", "push-pull", "GET", "wss://example.com/sync?tenant=1#top", "websocket"];
+    let kinds = [[0].to_vec(), [1].to_vec(), [2, 1].to_vec(), [5].to_vec()];
+    let numbers = numbers.map(|number: f64| [&[3][..], &number.to_le_bytes()].concat());
+    let texts = texts.map(|text| [&[4], text.as_bytes()].concat());
+    kinds.into_iter().chain(numbers).chain(texts).collect()
+}
 
 fn section(file: &str, name: &str) -> Vec<Json> {
     let all: Json = serde_json::from_str(file).unwrap_or_default();

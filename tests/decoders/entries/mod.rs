@@ -9,13 +9,13 @@
 mod engine;
 mod wire;
 
-pub use engine::{retry_after, stored_state};
+pub use engine::{option, retry_after, stored_state};
 pub use wire::{field, http_text, key, push_pull_frame, record, relay_frame, value};
 
 pub type Entry = fn(&[u8]) -> bool;
 
 /// Every entry under the name of its fuzz target.
-pub const ENTRIES: [(&str, Entry); 9] = [
+pub const ENTRIES: [(&str, Entry); 10] = [
     ("relay_frame", relay_frame),
     ("push_pull_frame", push_pull_frame),
     ("record", record),
@@ -25,4 +25,5 @@ pub const ENTRIES: [(&str, Entry); 9] = [
     ("http_text", http_text),
     ("retry_after", retry_after),
     ("stored_state", stored_state),
+    ("option", option),
 ];
