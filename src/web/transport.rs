@@ -7,6 +7,7 @@ use js_sys::{Function, Reflect};
 use wasm_bindgen::prelude::*;
 
 use crate::engine::clock::Now;
+use crate::engine::options;
 use crate::engine::replica::LinkState;
 
 #[wasm_bindgen]
@@ -77,5 +78,5 @@ pub(super) fn read_status(status: &JsValue, now: Now) -> Said {
 fn at_wall(wall_ms: f64, now: Now) -> Duration {
     #[allow(clippy::cast_precision_loss)] // milliseconds since 1970
     let ahead = (wall_ms - now.wall_ms as f64).max(0.0);
-    now.at + Duration::try_from_secs_f64(ahead / 1000.0).unwrap_or_default()
+    now.at + options::duration(ahead).unwrap_or_default()
 }
