@@ -41,6 +41,7 @@ fn every_row_code_stands_on_the_protocol_page() {
         RowCode::KeyMismatch,
         RowCode::Refused,
         RowCode::TooLarge,
+        RowCode::Conflict,
     ] {
         assert!(page.contains(&format!("`{}`", code.as_str())), "{code:?}");
     }

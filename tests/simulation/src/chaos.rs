@@ -167,20 +167,6 @@ impl World {
         }
     }
 
-    /// The app asks for a fresh start where the server has lost data without a sign, or has refused something.
-    fn resync(&mut self, n: usize, lossy: bool) -> Result<(), String> {
-        let Client::Ours(replica) = &self.devices[n].client else { return Ok(()) };
-        let refused = self.plan.records.is_some() && !self.devices[n].disk.db().rejected.is_empty();
-        if !lossy && !refused && replica.status().rejected == 0 {
-            return Ok(());
-        }
-        self.note(|| format!("d{n} starts over"));
-        self.next_id += 1;
-        let wait = self.next_id;
-        self.devices[n].waits.insert(wait);
-        self.feed(n, Input::Wait { wait, level: Level::Resync })
-    }
-
     fn go_offline(&mut self, n: usize) -> Result<(), String> {
         self.break_link(n)?;
         self.devices[n].online = false;
@@ -300,9 +286,11 @@ impl World {
             self.tables_grow(n)?;
             self.dial(n);
         }
-        let lossy = matches!(&self.relay, Relay::Contract(server) if server.has_lost);
-        for n in 0..self.devices.len() {
-            self.resync(n, lossy)?;
+        // The app asks for a fresh start where the server has lost data without a sign, or has refused some.
+        if matches!(&self.relay, Relay::Contract(server) if server.has_lost || server.manners().refuses > 0) {
+            for n in 0..self.devices.len() {
+                self.wait_for(n, Level::Resync)?;
+            }
         }
         Ok(())
     }

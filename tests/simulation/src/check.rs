@@ -149,7 +149,9 @@ impl World {
             }
         }
         let (sent, n) = loudest;
-        Err(format!("d{n} still sends {sent} messages in half an hour of silence, or somebody pulls without a reason"))
+        Err(format!(
+            "d{n} still sends {sent} messages in half an hour of silence, or somebody pulls without a reason"
+        ))
     }
 
     /// What the clients show fits what is.

@@ -175,6 +175,10 @@ impl World {
             [Level::FirstSync, Level::Sent, Level::Sent, Level::Round]
         };
         let level = *self.rng.pick(&levels);
+        self.wait_for(n, level)
+    }
+
+    pub(crate) fn wait_for(&mut self, n: usize, level: Level) -> Result<(), String> {
         self.next_id += 1;
         let wait = self.next_id;
         if let Client::Ours(_) = self.devices[n].client {

@@ -76,7 +76,8 @@ impl Contract {
             let name = id.as_str().expect("a name").to_owned();
             assert_eq!(record["recordId"], id);
             let text = format!("[{record}]");
-            let change = record::read(&text).expect("a list").remove(0).expect("what is pushed is well formed");
+            let change =
+                record::read(&text).expect("a list").remove(0).expect("what is pushed is well formed");
             if chaos && rng.chance(self.manners.refuses) {
                 errors.push(json!({ "id": id, "error": "not today" }));
                 continue;

@@ -104,7 +104,8 @@ impl Plan {
     #[must_use]
     pub fn of(seed: u64, rng: &mut Rng) -> Self {
         let kind = KINDS[usize::try_from(seed % KINDS.len() as u64).unwrap()];
-        let everything = matches!(kind, Kind::PlainEverything | Kind::StoringEverything | Kind::RecordsEverything);
+        let everything =
+            matches!(kind, Kind::PlainEverything | Kind::StoringEverything | Kind::RecordsEverything);
         let records = matches!(
             kind,
             Kind::Records
