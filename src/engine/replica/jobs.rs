@@ -182,7 +182,11 @@ impl Replica {
                 self.dirty = true;
                 self.poll_at = Some(self.now.at + self.config.poll);
             }
-            Task::Acked(_) => {
+            Task::Acked(acked) => {
+                if !acked.rejected.is_empty() {
+                    let count = acked.rejected.len();
+                    self.outputs.push_back(Output::Event(Event::Rejected { by: acked.log, count }));
+                }
                 // An acknowledgement in the log's clock may show that something before it is missing.
                 self.dirty |= self.view.pending != Some(0);
                 self.check_log_gap();

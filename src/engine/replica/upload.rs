@@ -249,10 +249,6 @@ impl Replica {
             return;
         }
         self.refused.extend(rejected.iter().map(|(change, _)| row_id(change)));
-        if !rejected.is_empty() {
-            let count = rejected.len();
-            self.outputs.push_back(Output::Event(Event::Rejected { by: log, count }));
-        }
         self.tasks.push_back(Task::Acked(Acked { log, steps, place, kept, rejected, wall_ms }));
     }
 
@@ -323,7 +319,6 @@ impl Replica {
     pub(super) fn refuse_as_too_large(&mut self, log: SiteId, rows: Vec<Change>) {
         let rejected: Vec<_> = rows.into_iter().map(|row| (row, RowCode::TooLarge)).collect();
         self.refused.extend(rejected.iter().map(|(change, _)| row_id(change)));
-        self.outputs.push_back(Output::Event(Event::Rejected { by: log, count: rejected.len() }));
         let wall_ms = self.now.wall_ms;
         let acked = Acked { log, steps: Vec::new(), place: None, kept: false, rejected, wall_ms };
         self.tasks.push_back(Task::Acked(acked));

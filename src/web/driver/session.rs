@@ -268,6 +268,7 @@ impl Driver {
         if let Some((name, thrown)) = failed {
             self.transport_threw(name, &thrown);
         }
+        self.auth.proven();
         self.feed(Input::Start { run: Run::from_random(random_u64()) });
         self.tell_tabs("lead", &[]);
         self.renew_waits();

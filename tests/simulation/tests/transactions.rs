@@ -5,9 +5,11 @@ use std::task::{Context, Poll, Waker};
 
 use crsqlite_sync::engine::affinity::Affinity;
 use crsqlite_sync::engine::store::Budget;
-use crsqlite_sync::engine::txn::{self, Advance, Apply, Job, Outcome, Scope, What};
+use crsqlite_sync::engine::txn::{
+    self, Acked, Advance, Apply, Complete, Job, Outcome, PullPage, Scope, What,
+};
 use crsqlite_sync::wire::{Change, Pk, Place, Run, SiteId, Value};
-use simulator::model::{Database, TableDef};
+use simulator::model::{Database, Op, TableDef};
 use simulator::store::Disk;
 
 const LOG: SiteId = SiteId([7; 16]);
@@ -87,4 +89,102 @@ fn rows_of_a_forward_that_found_no_room_in_the_quarantine_are_asked_of_the_log_a
         "back to before the row that was dropped"
     );
     assert_eq!(polled.view.quarantined, Some(0), "the table is there now");
+}
+
+const SERVER: SiteId = SiteId([5; 16]);
+
+/// A page of a server of the push-pull contract, asked with one cursor and ending at another.
+fn page(rows: Vec<Change>, asked: Option<&str>, cursor: &str, uploaded: i64) -> Job {
+    let page = PullPage {
+        asked: asked.map(str::to_owned),
+        cursor: Some(cursor.to_owned()),
+        first: true,
+        complete: Some(Complete { uploaded, wall_ms: 0 }),
+    };
+    Job::Apply(Box::new(Apply {
+        sender: SERVER,
+        rows: rows.into_iter().map(Ok).collect(),
+        tables: None,
+        advance: Advance::Page(page),
+        log: Some(SERVER),
+        durable: None,
+    }))
+}
+
+/// A device that has uploaded a row of its own to a server, and has pulled to the end since.
+fn device_of_a_server() -> (Disk, Vec<Change>) {
+    let mut disk = disk();
+    run(&mut disk, &Job::Start { run: Run::new("next").unwrap(), tables: None, log: Some(SERVER) });
+    write(&mut disk, 1);
+    let upload = run(&mut disk, &Job::Upload { log: SERVER, after: 0, scope: scope() });
+    let What::Upload { current, changes, .. } = upload.what else { panic!("an upload") };
+    let acked = Acked {
+        log: SERVER,
+        steps: vec![(0, current)],
+        place: None,
+        kept: false,
+        rejected: vec![],
+        wall_ms: 0,
+    };
+    run(&mut disk, &Job::Acked(Box::new(acked)));
+    let pulled = run(&mut disk, &page(changes.clone(), None, "1", current));
+    assert_eq!((pulled.view.cursor.as_deref(), pulled.view.doubt), (Some("1"), false));
+    (disk, changes)
+}
+
+fn write(disk: &mut Disk, key: i64) {
+    let pk = Pk::pack(&[Value::Integer(key)]).unwrap();
+    disk.app(|db| {
+        db.run(&Op::Insert { table: "t".into(), pk, set: vec![("x".into(), Value::Integer(key))] });
+    });
+}
+
+#[test]
+fn a_page_counts_only_while_the_cursor_that_it_was_asked_with_is_held() {
+    let (mut disk, _) = device_of_a_server();
+    let stale = run(&mut disk, &page(vec![row("t", 7)], None, "9", 1));
+    assert!(matches!(stale.what, What::Applied(ref applied) if applied.gap));
+    assert_eq!(stale.view.cursor.as_deref(), Some("1"));
+    assert_eq!(disk.db().live_keys("t").len(), 2, "its rows are applied all the same");
+    let next = run(&mut disk, &page(vec![], Some("1"), "2", 1));
+    assert_eq!(next.view.cursor.as_deref(), Some("2"));
+}
+
+#[test]
+fn a_server_that_shows_again_what_lies_behind_the_cursor_is_doubted() {
+    let (mut disk, ours) = device_of_a_server();
+    let asked_anew = run(&mut disk, &page(ours.clone(), Some("1"), "2", 1));
+    assert!(asked_anew.view.doubt);
+    let forgotten = run(&mut disk, &Job::Resync { rejected: false });
+    assert_eq!((forgotten.view.doubt, forgotten.view.cursor, forgotten.view.uploaded), (false, None, 0));
+    let again = run(&mut disk, &page(ours, None, "1", 0));
+    assert!(!again.view.doubt, "from the beginning it has to");
+}
+
+#[test]
+fn rows_that_were_moved_and_come_back_once_are_no_reason_for_doubt() {
+    let (mut disk, _) = device_of_a_server();
+    let [from, to] = [1, 2].map(|key| Pk::pack(&[Value::Integer(key)]).unwrap());
+    disk.app(|db| {
+        db.run(&Op::Rekey { table: "t".into(), pk: from, to, set: vec![] });
+    });
+    let upload = run(&mut disk, &Job::Upload { log: SERVER, after: 1, scope: scope() });
+    let What::Upload { changes, .. } = upload.what else { panic!("an upload") };
+    assert!(changes.iter().any(|change| change.db_version == 1), "the moved column keeps its old version");
+    let echo = run(&mut disk, &page(changes, Some("1"), "2", 1));
+    assert!(!echo.view.doubt);
+}
+
+#[test]
+fn rows_of_a_page_that_found_no_room_in_the_quarantine_are_pulled_again_when_the_schema_changes() {
+    let (mut disk, _) = device_of_a_server();
+    let later: Vec<Change> = (0..10_001).map(|n| row("later", n)).collect();
+    let over = run(&mut disk, &page(later, Some("1"), "2", 1));
+    assert_eq!((over.view.quarantined, over.view.cursor.as_deref()), (Some(10_000), Some("2")));
+    disk.app(|db| {
+        db.create_table(&TableDef::new("later", &[Affinity::Integer], &[("x", Affinity::Blob)]), &[]);
+    });
+    let polled = run(&mut disk, &Job::Poll { scope: scope() });
+    assert!(matches!(polled.what, What::Polled { rewound: true, .. }));
+    assert_eq!(polled.view.cursor, None);
 }
