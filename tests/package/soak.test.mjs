@@ -63,10 +63,11 @@ const measured = () => ({
   listeners: listeners.size,
 });
 
-test(`${RECONNECTS} reconnects leave memory, timers and listeners where they were`, { timeout: 60_000 }, async () => {
+test(`${RECONNECTS} reconnects leave memory, timers and listeners where they were`, { timeout: 60_000 }, async (t) => {
   const { signal } = new AbortController();
   const url = `ws://127.0.0.1:${server.address().port}`;
   const transport = new WsTransport({ url, reconnectIntervalMs: 1, maxReconnectAttempts: 0 });
+  t.after(() => transport.disconnect());
   const idle = measured();
 
   let opens = 0;
