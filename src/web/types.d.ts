@@ -35,6 +35,8 @@ export type ErrorCode =
   | "malformed-message"
   | "unsupported-version"
   | "inbox-overflow"
+  | "outbox-overflow"
+  | "remote-reset"
   | "peer-error"
   | "not-connected"
   | "disconnected"
@@ -69,16 +71,49 @@ export type MaybeAsync<T> = T | (() => T | Promise<T>);
 
 export type TransportState = "idle" | "connecting" | "open" | "waiting" | "offline" | "needs-auth" | "failed" | "closed";
 
+/** Why a transport is not open, where its state alone does not say. */
+export type DisconnectReason =
+  /** The server's verdict on our credentials: HTTP 401, close codes 4001 and 4401. */
+  | "unauthenticated"
+  /** The server says that we are wrong, and would say so again: close codes 1002, 1003, 1007, 1008, 44xx. */
+  | "protocol-error" | "unsupported-data" | "invalid-payload" | "policy-violation" | "refused"
+  /** A message was too big for the server (1009): smaller ones follow. */
+  | "message-too-big"
+  /** The server asks for patience: 1013, 4429, HTTP 503 and 429. */
+  | "try-again-later" | "too-many-requests"
+  /** The server closed the connection by itself. */
+  | "server-closed" | "server-timeout" | "server-error"
+  /** The connection broke, or could not be made in the first place. */
+  | "connection-lost" | "connect-failed" | "connect-timeout"
+  /** Nothing came from the server, though it had to speak. */
+  | "heartbeat-timeout"
+  /** HTTP: no answer came, or none in time. */
+  | "network" | "request-timeout"
+  /** The app, or `SyncClient`, found the peer to be of no use: `drop()`. */
+  | "dropped"
+  /** The device says that it has no network, or has just said so. */
+  | "offline"
+  /** The user has left the page, and it may be restored. */
+  | "page-hidden"
+  /** All attempts were in vain: `maxReconnectAttempts`. `connect()` starts over. */
+  | "gave-up";
+
 export interface TransportStatus {
   readonly state: TransportState;
-  /** Why, in a stable word; the close code and its reason where a socket was closed. */
-  readonly reason?: string;
+  readonly reason?: DisconnectReason;
   readonly closeCode?: number;
   /** The server's own words in its close frame. */
   readonly closeReason?: string;
   /** When the next attempt starts. */
   readonly retryAt?: number;
 }
+
+/**
+ * Asked when the server refuses our credentials (HTTP 401, close codes 4001 and 4401): get new ones, so that `url` or
+ * `headers` can give them. Asked once, however many requests wait for it; when it is done, one more attempt is made.
+ * When that is refused too, or this fails, the state stays "needs-auth" until `reconnect()`.
+ */
+export type AuthRequired = () => void | Promise<void>;
 
 export interface WsTransportOptions {
   /** `ws:` or `wss:`; a function is asked again at every attempt. */
@@ -95,6 +130,36 @@ export interface WsTransportOptions {
   requestTimeoutMs?: number;
   /** Default 10000. */
   connectionTimeoutMs?: number;
+  /** After so long without a byte the server is made to speak; four times as long in a hidden page. 0 = never. Default 30000. */
+  heartbeatMs?: number;
+  /** How long it has for that, also after sleep, a change of network or a frozen page. Above 0; default 10000. */
+  heartbeatTimeoutMs?: number;
+  onAuthRequired?: AuthRequired;
+}
+
+export interface HttpTransportOptions {
+  /** The base, such as `https://example.com/sync`; a function is asked again at every request. Its own query is kept. */
+  url: MaybeAsync<string>;
+  /**
+   * Sent with every request, the ping of `connect()` included, beside `Content-Type: application/json`, which they may
+   * replace; a function is asked again at every request.
+   */
+  headers?: MaybeAsync<Record<string, string>>;
+  /**
+   * How `pull` asks. With "POST", the default, in a JSON body, and the cursor also in the query. With "GET" in the query:
+   * `cursor`, `collections` once for each (`collections=a&collections=b`), `batchSize`.
+   */
+  pullMethod?: "POST" | "GET";
+  /**
+   * For each request, from the asking for headers to the end of the body; it does not run while `onAuthRequired` does.
+   * What takes longer rejects with an error named "TimeoutError", code "request-timeout". Default: no limit.
+   */
+  timeoutMs?: number;
+  /** What else `fetch` is given, such as `credentials`. Never overrides method, body, headers and signal. */
+  fetchOptions?: RequestInit;
+  /** Below the base: asked by `connect()` with HEAD, and has to answer with a success. Default: the base, and any answer below 500 will do. */
+  pingEndpoint?: string;
+  onAuthRequired?: AuthRequired;
 }
 
 /**
@@ -122,6 +187,31 @@ export interface MessageTransport {
   healthy?(): void;
   /** Ends this connection because the peer is of no use, and tries again with backoff. */
   drop?(): void;
+  /**
+   * Told when the transport doubts its connection (long silence, sleep, another network): the listener sends something
+   * that makes the peer speak, and returns whether a healthy peer must answer it.
+   */
+  onProbe?(listener: () => boolean): () => void;
+}
+
+/**
+ * What `SyncClient` needs of a transport that carries the push-pull contract: `push` and `pull`. `HttpTransport`,
+ * `WsTransport` and any transport written for the contract are such.
+ */
+export interface SyncTransport {
+  readonly name: string;
+  /** The remote's address, if it never changes: `SyncClient` names the remote by it where no `remoteId` is given. */
+  readonly url?: string;
+  push(changes: SyncChangeRecord[], options?: PushOptions): Promise<SyncPushResult>;
+  pull(options?: PullOptions): Promise<SyncPullResult>;
+  connect?(): Promise<void>;
+  disconnect?(): Promise<void>;
+  isConnected?(): boolean;
+  /** Changes that the server sends unasked. */
+  onServerPush?(listener: (changes: SyncPullResult["changes"]) => void): () => void;
+  readonly status?: TransportStatus;
+  onStateChange?(listener: (status: TransportStatus) => void): () => void;
+  reconnect?(): void;
 }
 
 // ----------------------------------------------------------------------------------------------- database
@@ -151,7 +241,7 @@ export interface Database {
 
 export interface SyncClientOptions {
   db: Database;
-  transport: MessageTransport;
+  transport: MessageTransport | SyncTransport;
   /** Only these tables are sent and applied. Default: every replicated table. */
   tables?: string[];
   /** The most changes in one message. Default 5000. */
@@ -162,6 +252,10 @@ export interface SyncClientOptions {
   remoteId?: string;
   /** One leader per database and remote across tabs, by Web Locks. Default true where locks exist. */
   multiTab?: boolean;
+  /** Push-pull only: how often the remote is asked for news. 0 = only by `syncNow`, at a reconnect and after a server push. Default 30000. */
+  pullIntervalMs?: number;
+  /** For a transport that does not ask by itself. */
+  onAuthRequired?: AuthRequired;
   logger?: { debug?(...args: unknown[]): void; warn?(...args: unknown[]): void; error?(...args: unknown[]): void };
 }
 
@@ -232,6 +326,8 @@ export class SyncClient {
   waitForSynced(options?: { level?: "sent" | "stored"; signal?: AbortSignal }): Promise<void>;
   quarantine(): Promise<readonly KeptRow[]>;
   rejected(): Promise<readonly KeptRow[]>;
+  /** Forgets what was exchanged with this remote and does it all again. For a server that has lost data without a sign. */
+  resync(): Promise<void>;
 }
 
 /** A WebSocket that reconnects by itself, speaking push-pull (seed contract) or the relay protocol. */
@@ -256,11 +352,41 @@ export class WsTransport {
   onMessage(listener: (frame: string) => void): () => void;
   /** relay protocol */
   healthy(): void;
+  /** relay protocol */
+  onProbe(listener: () => boolean): () => void;
   /** push-pull protocol */
   push(changes: SyncChangeRecord[], options?: PushOptions): Promise<SyncPushResult>;
   /** push-pull protocol */
   pull(options?: PullOptions): Promise<SyncPullResult>;
   /** push-pull protocol: changes that the server sends unasked */
+  onServerPush(listener: (changes: SyncPullResult["changes"]) => void): () => void;
+}
+
+/**
+ * Push-pull over `fetch`. Keeps no connection: its state is what the last request showed, and it never asks by itself.
+ * An aborted request rejects with its signal's reason. `fetch` is given the caller's very signal, or that of
+ * `AbortSignal.timeout`, where it is the only one.
+ */
+export class HttpTransport {
+  constructor(options: HttpTransportOptions);
+  readonly name: "http";
+  readonly protocol: "push-pull";
+  /** The base; undefined where it is asked for at every request. */
+  readonly url: string | undefined;
+  readonly state: TransportState;
+  readonly status: TransportStatus;
+  /** Asks whether the server can be reached. */
+  connect(): Promise<void>;
+  /** What is in flight rejects with "disconnected", and is aborted unless `fetch` has only a signal that is not ours. */
+  disconnect(): Promise<void>;
+  /** Leaves "needs-auth" and asks again whether the server can be reached. */
+  reconnect(): void;
+  /** Whether the server answered the last time, with anything below 500; a 429 or a 401 is an answer. */
+  isConnected(): boolean;
+  onStateChange(listener: (status: TransportStatus) => void): () => void;
+  push(changes: SyncChangeRecord[], options?: PushOptions): Promise<SyncPushResult>;
+  pull(options?: PullOptions): Promise<SyncPullResult>;
+  /** There is nothing to hear over HTTP; here so that both transports look alike. */
   onServerPush(listener: (changes: SyncPullResult["changes"]) => void): () => void;
 }
 
@@ -317,7 +443,8 @@ export interface SyncConflict {
 export interface SyncPushResult {
   accepted: { id: string; serverTimestamp: string }[];
   conflicts: SyncConflict[];
-  errors: { id: string; error: string }[];
+  /** "not-mentioned": the transport's own word for a change that the server's answer left out. */
+  errors: { id: string; error: string; code?: "not-mentioned" }[];
 }
 
 export interface SyncPullResult {
