@@ -5,6 +5,7 @@
 mod browser;
 mod demo;
 mod fresh;
+mod fuzz;
 mod npm;
 mod pack;
 mod ready;
@@ -59,6 +60,15 @@ enum Task {
         #[arg(long, requires = "seed")]
         trace: bool,
     },
+    /// Attacks every decoder with a fuzzer; needs cargo-fuzz and a nightly toolchain
+    Fuzz {
+        /// How many inputs for each
+        #[arg(long, default_value_t = 1_000_000)]
+        runs: u64,
+        /// Only this target; may be given several times
+        #[arg(long)]
+        only: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -79,5 +89,6 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Pack => pack::pack(&ws).and_then(|()| pack::gate(&ws)),
         Task::Ready => ready::ready(&ws),
         Task::Sim { seeds, seed, trace } => ready::sim(&ws, seeds, seed, trace),
+        Task::Fuzz { runs, only } => fuzz::fuzz(&ws, runs, &only),
     }
 }
