@@ -3,8 +3,8 @@
 
 #[path = "../../tests/decoders/entries/mod.rs"]
 pub mod entries;
-#[path = "../../tests/decoders/seeds.rs"]
-pub mod seeds;
 #[cfg(feature = "relay")]
 #[path = "../../server/tests/decoders/entry.rs"]
 pub mod relay;
+#[path = "../../tests/decoders/seeds.rs"]
+pub mod seeds;
