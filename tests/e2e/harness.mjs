@@ -56,6 +56,16 @@ export class Relay {
     this.#port = await started.promise;
   }
 
+  /** SIGSTOP: its sockets stay open, and nothing comes of them any more. */
+  freeze() {
+    this.#process.kill("SIGSTOP");
+  }
+
+  /** SIGCONT */
+  thaw() {
+    this.#process.kill("SIGCONT");
+  }
+
   /** SIGKILL: no goodbye to any socket, no flush of any file. */
   async kill() {
     if (!this.#process || this.#process.exitCode !== null || this.#process.signalCode !== null) return;
@@ -77,6 +87,8 @@ export class Stage {
     stage.relay = await Relay.start();
     stage.browser = await chromium.launch({
       executablePath: findChrome(),
+      // Playwright turns the back-forward cache off; people have it.
+      ignoreDefaultArgs: ["--disable-back-forward-cache"],
       args: [
         "--no-sandbox",
         "--disable-gpu",
@@ -91,13 +103,14 @@ export class Stage {
   }
 
   /** A window of its own profile (cookies, storage) with the demo in it: both sides, or one named device. */
-  async visit({ user, device, context }) {
+  async visit({ user, device, context, heartbeat }) {
     const profile = context ?? (await this.browser.newContext());
     const page = await profile.newPage();
     const visit = new Visit(page, profile, device ? [device] : ["left", "right"]);
     const address = new URL(this.relay.url);
     address.searchParams.set("user", user);
     if (device) address.searchParams.set("device", device);
+    if (heartbeat) address.searchParams.set("heartbeat", heartbeat);
     visit.address = address.href;
     await visit.load();
     return visit;

@@ -4,7 +4,7 @@
 import type { SQLite3 } from "@vlcn.io/crsqlite-wasm";
 import { type AppliedEvent, type MessageTransport, SyncClient, type SyncStatus, WsTransport } from "crsqlite-sync";
 import { describeFrame, describeRow, type RowLine, textKey } from "./frames";
-import { relayUrl, signIn } from "./session";
+import { relayUrl, type Session, signIn } from "./session";
 import { tap } from "./tap";
 
 export interface Task {
@@ -57,7 +57,7 @@ export class Device {
   private constructor(
     readonly name: string,
     readonly db: Db,
-    user: string,
+    { user, heartbeatMs }: Session,
     private seenVersion: number,
   ) {
     const socket = new WsTransport({
@@ -67,6 +67,7 @@ export class Device {
         await signIn(user).catch(() => undefined);
         return relayUrl();
       },
+      ...(heartbeatMs && { heartbeatMs, heartbeatTimeoutMs: heartbeatMs }),
     });
     this.transport = tap(socket as MessageTransport, (direction, frame) => {
       this.#emit("traffic", { way: direction, at: Date.now(), ...describeFrame(frame) });
@@ -80,11 +81,11 @@ export class Device {
     this.client.on("error", (error) => console.warn(`${name}: ${error.code}: ${error.message}`));
   }
 
-  static async open(sqlite: SQLite3, user: string, name: string): Promise<Device> {
-    const db = await sqlite.open(`demo-${user}-${name}`);
+  static async open(sqlite: SQLite3, session: Session, name: string): Promise<Device> {
+    const db = await sqlite.open(`demo-${session.user}-${name}`);
     await db.exec(SCHEMA);
     await db.exec("SELECT crsql_as_crr('main', 'tasks')");
-    return new Device(name, db, user, await newestVersion(db));
+    return new Device(name, db, session, await newestVersion(db));
   }
 
   get siteId(): string {

@@ -47,7 +47,7 @@ window.demo.ready.catch((problem: unknown) => {
 
 async function open(): Promise<void> {
   const [sqlite] = await Promise.all([initSqlite(() => sqliteWasm), init()]);
-  for (const name of session.devices) devices[name] = await Device.open(sqlite, session.user, name);
+  for (const name of session.devices) devices[name] = await Device.open(sqlite, session, name);
   for (const [index, name] of session.devices.entries()) connect(name, index === 0 ? "start" : "end", cards[index]);
   signIn(session.user).catch((problem: unknown) => notice(problem));
   await Promise.all(Object.values(devices).map((device) => device.refresh()));

@@ -9,6 +9,8 @@ export interface Session {
   readonly user: string;
   /** Names of the devices on this page: both sides, or the one that the address names. */
   readonly devices: readonly string[];
+  /** `?heartbeat=` in milliseconds: how soon a silent connection is doubted. The package's own default without. */
+  readonly heartbeatMs: number | undefined;
 }
 
 export function readSession(): Session {
@@ -18,6 +20,7 @@ export function readSession(): Session {
   const session = {
     user: user ?? "home",
     devices: device && NAME.test(device) ? [device.toLowerCase()] : ["left", "right"],
+    heartbeatMs: Number(query.get("heartbeat")) || undefined,
   };
   localStorage.setItem(REMEMBERED, session.user);
   return session;

@@ -30,5 +30,7 @@ export function tap(inner: MessageTransport, seen: (direction: Direction, frame:
       }),
     onStateChange: (listener) => inner.onStateChange(listener),
     healthy: () => inner.healthy?.(),
+    drop: () => inner.drop?.(),
+    onProbe: (listener) => inner.onProbe?.(listener) ?? (() => undefined),
   };
 }
