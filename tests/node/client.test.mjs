@@ -115,8 +115,7 @@ test("waiting ends with an error when the client stops or is not started", async
   const a = await device(relay, T);
   a.transport.cut();
   const waiting = a.client.waitForSynced();
-  await a.client.stop();
-  await assert.rejects(waiting, { code: "stopped", retryable: false });
+  await Promise.all([a.client.stop(), assert.rejects(waiting, { code: "stopped", retryable: false })]);
   await assert.rejects(a.client.syncNow(), { code: "stopped" });
 });
 
