@@ -43,7 +43,7 @@ impl World {
             Call::Pull { .. } => device.pulls += 1,
         }
         let epoch = device.epoch;
-        for _ in 0..self.copies().min(1) {
+        if self.copies() > 0 {
             let delay = self.latency();
             return self.at(delay, Event::CallUp { device: n, epoch, conn, call, what });
         }
