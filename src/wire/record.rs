@@ -91,102 +91,73 @@ pub fn read(text: &str) -> Result<Vec<Row>, WireError> {
 
 fn read_record(reader: &mut Reader<'_>) -> Result<Option<Row>, Fault> {
     let text = reader.skip()?;
-    let Ok(record) = json::parse(text, Record::read) else { return Ok(None) };
-    let Some(data) = record.data.filter(Data::is_ours).filter(|_| record.kind != Some("\"delete\"")) else {
-        return Ok(None);
-    };
-    let row = data.change(record.collection).and_then(|change| {
+    let names = ["id", "recordId", "collection", "type", "data"];
+    let Some([name, record, collection, kind, Some(data)]) = fields(text, names) else { return Ok(None) };
+    let Some(data) = Data::read(data).filter(|_| kind != Some("\"delete\"")) else { return Ok(None) };
+    let row = data.change(collection).and_then(|change| {
         // A server may name its records anew, but not what they are about.
         let id = id(&change);
-        let named = |raw: Option<&str>| raw.and_then(string).is_some_and(|name| name == id);
-        if named(record.record_id) || named(record.id) { Ok(change) } else { Err(RowCode::MalformedRow) }
+        let named = [record, name].into_iter().flatten().filter_map(string).any(|name| name == id);
+        if named { Ok(change) } else { Err(RowCode::MalformedRow) }
     });
     Ok(Some(row.map_err(|code| BadRow { code, text: text.to_owned() })))
 }
 
-/// The fields of a record, as the JSON of each.
-#[derive(Default)]
-struct Record<'a> {
-    id: Option<&'a str>,
-    record_id: Option<&'a str>,
-    collection: Option<&'a str>,
-    kind: Option<&'a str>,
-    data: Option<Data<'a>>,
+/// The JSON of these fields of an object, in this order; others are passed over. `None` for what is no object.
+fn fields<'a, const N: usize>(text: &'a str, names: [&str; N]) -> Option<[Option<&'a str>; N]> {
+    let mut found = [None; N];
+    find(text, &names, &mut found).ok().map(|()| found)
 }
 
-impl<'a> Record<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let mut record = Record::default();
-        let mut first = true;
-        reader.object()?;
-        while let Some(name) = reader.name(&mut first)? {
-            let raw = reader.skip()?;
-            match &*name {
-                "id" => record.id = Some(raw),
-                "recordId" => record.record_id = Some(raw),
-                "collection" => record.collection = Some(raw),
-                "type" => record.kind = Some(raw),
-                "data" => record.data = json::parse(raw, Data::read).ok(),
-                _ => {}
-            }
+// Apart, so that the wasm holds it once.
+fn find<'a>(text: &'a str, names: &[&str], found: &mut [Option<&'a str>]) -> Result<(), Fault> {
+    let (mut reader, mut first) = (Reader::new(text), true);
+    reader.object()?;
+    while let Some(name) = reader.name(&mut first)? {
+        let raw = reader.skip()?;
+        let known = names.iter().position(|known| *known == name);
+        if let Some(place) = known.and_then(|place| found.get_mut(place)) {
+            *place = Some(raw);
         }
-        Ok(record)
     }
+    Ok(())
 }
 
 /// The fields of a record's `data`, as the JSON of each.
-#[derive(Default)]
 struct Data<'a> {
-    pk: Option<&'a str>,
-    cid: Option<&'a str>,
+    pk: &'a str,
+    cid: &'a str,
+    col_version: &'a str,
+    cl: &'a str,
     val: Option<&'a str>,
-    col_version: Option<&'a str>,
-    cl: Option<&'a str>,
     site_id: Option<&'a str>,
 }
 
 impl<'a> Data<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let mut data = Data::default();
-        let mut first = true;
-        reader.object()?;
-        while let Some(name) = reader.name(&mut first)? {
-            let raw = Some(reader.skip()?);
-            match &*name {
-                "pk" => data.pk = raw,
-                "cid" => data.cid = raw,
-                "val" => data.val = raw,
-                "col_version" => data.col_version = raw,
-                "cl" => data.cl = raw,
-                "site_id" => data.site_id = raw,
-                _ => {}
-            }
-        }
-        Ok(data)
-    }
-
-    /// What an app's own collection would hardly have all at once.
-    fn is_ours(&self) -> bool {
-        self.pk.is_some() && self.cid.is_some() && self.col_version.is_some() && self.cl.is_some()
+    /// `None` unless there is what an app's own collection would hardly have all at once.
+    fn read(text: &'a str) -> Option<Self> {
+        let names = ["pk", "cid", "col_version", "cl", "val", "site_id"];
+        let [Some(pk), Some(cid), Some(col_version), Some(cl), val, site_id] = fields(text, names)? else {
+            return None;
+        };
+        Some(Data { pk, cid, col_version, cl, val, site_id })
     }
 
     fn change(&self, collection: Option<&str>) -> Result<Change, RowCode> {
-        let text = |raw: Option<&str>| raw.and_then(string).ok_or(RowCode::MalformedRow);
-        let integer = |raw: Option<&str>| {
-            raw.and_then(|raw| json::parse(raw, Reader::integer).ok()).ok_or(RowCode::MalformedRow)
-        };
-        let val = self.val.map_or(Ok(Value::Null), Value::from_json).map_err(|_| RowCode::MalformedRow)?;
+        let malformed = RowCode::MalformedRow;
+        let text = |raw: Option<&str>| raw.and_then(string).ok_or(malformed);
+        let integer = |raw: &str| json::parse(raw, Reader::integer).map_err(|_| malformed);
+        let key = decode_base64(&text(Some(self.pk))?).and_then(|bytes| Pk::parse(&bytes));
+        let site = SiteId::from_base64(&text(self.site_id)?);
         let change = Change {
             table: text(collection)?,
-            pk: decode_base64(&text(self.pk)?)
-                .and_then(|bytes| Pk::parse(&bytes))
-                .ok_or(RowCode::MalformedKey)?,
-            cid: text(self.cid)?,
-            val,
+            pk: key.ok_or(RowCode::MalformedKey)?,
+            cid: text(Some(self.cid))?,
+            val: self.val.map_or(Ok(Value::Null), Value::from_json).map_err(|_| malformed)?,
             col_version: integer(self.col_version)?,
             // The clocks of senders have no meaning here: the record is the same whoever sent it.
             db_version: 0,
-            site_id: SiteId::from_base64(&text(self.site_id)?).ok_or(RowCode::MalformedSiteId)?,
+            site_id: site.ok_or(RowCode::MalformedSiteId)?,
             cl: integer(self.cl)?,
             seq: 0,
         };
@@ -215,80 +186,33 @@ pub enum Fate {
 /// # Errors
 /// When it is no such object.
 pub fn read_result(text: &str) -> Result<Vec<(String, Fate)>, WireError> {
-    let (mut accepted, mut conflicts, mut errors) = (None, None, None);
-    json::parse(text, |reader| {
-        let mut first = true;
-        reader.object()?;
-        while let Some(name) = reader.name(&mut first)? {
-            match &*name {
-                "accepted" => accepted = Some(reader.list(|reader| Entry::read(reader, Entry::accepted))?),
-                "conflicts" => conflicts = Some(reader.list(|reader| Entry::read(reader, Entry::conflict))?),
-                "errors" => errors = Some(reader.list(|reader| Entry::read(reader, Entry::error))?),
-                _ => {
-                    reader.skip()?;
-                }
-            }
-        }
-        if accepted.is_none() && conflicts.is_none() && errors.is_none() {
-            return Err(reader.fault("missing").within("accepted"));
-        }
-        Ok(())
-    })?;
+    let lists = fields(text, ["accepted", "conflicts", "errors"]).filter(|lists| *lists != [None; 3]);
+    let lists = lists.ok_or_else(|| WireError::Malformed("no result of a push".to_owned()))?;
     // Accepted first: where a server says two things of one record, the better one counts.
-    Ok([accepted, conflicts, errors].into_iter().flatten().flatten().flatten().collect())
+    let mut fates = Vec::new();
+    for (list, is_error) in lists.into_iter().zip([false, false, true]) {
+        let Some(list) = list else { continue };
+        let entries = json::parse(list, |reader| reader.list(Reader::skip))?;
+        fates.extend(entries.into_iter().filter_map(|entry| read_fate(entry, is_error)));
+    }
+    Ok(fates)
 }
 
-/// An entry of a push's result, as the JSON of its fields.
-#[derive(Default)]
-struct Entry<'a> {
-    id: Option<&'a str>,
-    change_id: Option<&'a str>,
-    collection: Option<&'a str>,
-    remote: Option<&'a str>,
-    error: Option<&'a str>,
-    code: Option<&'a str>,
-}
-
-impl<'a> Entry<'a> {
-    fn read(
-        reader: &mut Reader<'a>,
-        fate: impl Fn(&Entry<'a>) -> Option<(String, Fate)>,
-    ) -> Result<Option<(String, Fate)>, Fault> {
-        let mut entry = Entry::default();
-        let mut first = true;
-        reader.object()?;
-        while let Some(name) = reader.name(&mut first)? {
-            let raw = Some(reader.skip()?);
-            match &*name {
-                "id" => entry.id = raw,
-                "changeId" => entry.change_id = raw,
-                "collection" => entry.collection = raw,
-                "remote" => entry.remote = raw,
-                "error" => entry.error = raw,
-                "code" => entry.code = raw,
-                _ => {}
-            }
-        }
-        Ok(fate(&entry))
-    }
-
-    fn accepted(&self) -> Option<(String, Fate)> {
-        Some((self.id.and_then(string)?, Fate::Accepted))
-    }
-
-    fn conflict(&self) -> Option<(String, Fate)> {
-        let name = self.change_id.and_then(string)?;
-        let remote = self.remote.and_then(|raw| json::parse(raw, Data::read).ok());
-        let remote = remote.and_then(|data| data.change(self.collection).ok());
+/// An entry of one of the three lists, which tell themselves apart by their fields.
+fn read_fate(entry: &str, is_error: bool) -> Option<(String, Fate)> {
+    let names = ["id", "changeId", "collection", "remote", "error", "code"];
+    let [name, conflict, collection, remote, error, code] = fields(entry, names)?;
+    if let Some(name) = conflict {
+        let name = string(name)?;
+        let remote = remote.and_then(Data::read).and_then(|data| data.change(collection).ok());
         let equal = remote.is_some_and(|change| id(&change) == name);
-        Some((name, if equal { Fate::Accepted } else { Fate::Conflict }))
+        return Some((name, if equal { Fate::Accepted } else { Fate::Conflict }));
     }
-
-    fn error(&self) -> Option<(String, Fate)> {
-        if self.code == Some("\"not-mentioned\"") {
-            return None;
-        }
-        Some((self.id.and_then(string)?, Fate::Refused(self.error.and_then(string).unwrap_or_default())))
+    let name = string(name?)?;
+    match code {
+        _ if !is_error => Some((name, Fate::Accepted)),
+        Some("\"not-mentioned\"") => None,
+        _ => Some((name, Fate::Refused(error.and_then(string).unwrap_or_default()))),
     }
 }
 

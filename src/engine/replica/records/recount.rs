@@ -20,8 +20,8 @@ enum Stage {
     Idle,
     /// A round is on its way; nothing is uploaded before its end.
     Counting(Vec<u64>),
-    /// In order, while the upload goes through all rows.
-    Counted(Vec<u64>),
+    /// While the upload goes through all rows.
+    Counted(Seen),
 }
 
 #[derive(Debug, Default)]
@@ -55,23 +55,51 @@ impl Recount {
     /// The round is over. True when uploading was waiting for it.
     pub(super) fn complete(&mut self) -> bool {
         let Stage::Counting(seen) = &mut self.stage else { return false };
-        let mut seen = std::mem::take(seen);
-        seen.sort_unstable();
-        self.stage = Stage::Counted(seen);
+        self.stage = Stage::Counted(Seen::of(seen));
         true
     }
 
     pub(in crate::engine::replica) fn has_seen(&self, change: &Change) -> bool {
         match &self.stage {
-            Stage::Counted(seen) => seen.binary_search(&short(change)).is_ok(),
+            Stage::Counted(seen) => seen.has(short(change)),
             Stage::Idle | Stage::Counting(_) => false,
         }
     }
 }
 
+/// A set of digests: each stands where its own bits say, or in the next free place. A fraction of a sort's code.
+#[derive(Debug)]
+struct Seen(Vec<u64>);
+
+impl Seen {
+    fn of(digests: &[u64]) -> Self {
+        let mut seen = Seen(vec![0; (digests.len() * 2 + 1).next_power_of_two()]);
+        for digest in digests {
+            if let Some(place) = seen.place(*digest).and_then(|at| seen.0.get_mut(at)) {
+                *place = *digest;
+            }
+        }
+        seen
+    }
+
+    fn has(&self, digest: u64) -> bool {
+        self.place(digest).and_then(|at| self.0.get(at)) == Some(&digest)
+    }
+
+    /// Where it stands, or could.
+    fn place(&self, digest: u64) -> Option<usize> {
+        let mask = self.0.len() - 1;
+        #[allow(clippy::cast_possible_truncation)] // the lower bits are as good
+        let start = digest as usize;
+        let free = |at: &usize| self.0.get(*at).is_some_and(|known| *known == digest || *known == 0);
+        (0..=mask).map(|step| start.wrapping_add(step) & mask).find(free)
+    }
+}
+
 /// Enough of the digest to tell a million rows apart.
 fn short(change: &Change) -> u64 {
-    record::digest(change).iter().take(8).fold(0, |bits, byte| (bits << 8) | u64::from(*byte))
+    // 0 is an empty place.
+    record::digest(change).iter().take(8).fold(0, |bits, byte| (bits << 8) | u64::from(*byte)).max(1)
 }
 
 impl Replica {
@@ -104,5 +132,20 @@ impl Replica {
         let waits =
             self.view.doubt && self.config.records.is_some() && self.conn.is_some() && !self.is_forgetting();
         waits.then_some(self.recount.not_before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_has_what_it_was_made_of_and_nothing_else() {
+        for count in [0, 1, 2, 3, 1000] {
+            let digests: Vec<u64> = (1..=count).map(|n: u64| n * 1024).collect();
+            let seen = Seen::of(&digests);
+            assert!(digests.iter().all(|digest| seen.has(*digest)), "{count}");
+            assert!((1..=count).all(|n| !seen.has(n * 1024 + 1)) && !seen.has(1), "{count}");
+        }
     }
 }
