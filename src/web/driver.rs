@@ -4,6 +4,7 @@
 
 mod auth;
 mod calls;
+mod link;
 mod session;
 mod waiters;
 

@@ -9,15 +9,14 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::Driver;
-use crate::engine::replica::{Input, LinkState, State};
+use super::link::handled;
+use crate::engine::replica::{Input, State};
 use crate::sorted::SortedMap;
 use crate::web::events::{self, EventName};
-use crate::web::interop::{Deferred, field, has_method, object, random_u64, to_json};
+use crate::web::interop::{Deferred, field, has_method, object, random_u64};
 use crate::web::store::TABLE_PREFIX;
 use crate::web::store::pace::macrotask;
 use crate::web::tabs::{self, Candidacy, Channel, Lead};
-use crate::web::timer;
-use crate::web::transport::{Said, read_status};
 use crate::wire::Run;
 
 /// Where this tab is between start and stop.
@@ -66,7 +65,7 @@ pub(super) struct Subscription {
 
 impl Subscription {
     /// `subscribe` is given the listener and returns how to unsubscribe.
-    fn new<F>(
+    pub(super) fn new<F>(
         listener: Closure<F>,
         subscribe: impl FnOnce(&Function) -> Result<JsValue, JsValue>,
     ) -> Result<Self, JsValue>
@@ -251,19 +250,7 @@ impl Driver {
     }
 
     fn lead(self: &Rc<Self>, lead: Option<Lead>) {
-        let mut subscriptions = Vec::new();
-        let mut failed = None;
-        for (name, listen) in NEWS {
-            if !has_method(&self.options.transport, name)
-                || (name == "onMessage" && self.options.records.is_some())
-            {
-                continue;
-            }
-            match listen(self) {
-                Ok(subscription) => subscriptions.push(subscription),
-                Err(thrown) => failed = Some((name, thrown)),
-            }
-        }
+        let (subscriptions, failed) = self.listen_to_transport();
         self.enter(|line| Session::Leading { line, _subscriptions: subscriptions, lead });
         if let Some((name, thrown)) = failed {
             self.transport_threw(name, &thrown);
@@ -288,109 +275,6 @@ impl Driver {
         drop(left);
         if let Some(started) = started {
             started.resolve(&JsValue::UNDEFINED);
-        }
-    }
-
-    // ----------------------------------------------------------------------------------- transport
-
-    fn connect(self: &Rc<Self>) {
-        let transport = &self.options.transport;
-        if !self.follows_state() {
-            return self.opened(); // each call sees to it that there is a connection, if that means anything
-        }
-        self.transport_said(&transport.status().unwrap_or_default());
-        if self.conn.get().is_some() {
-            return;
-        }
-        if let Err(thrown) = transport.connect().map(handled) {
-            self.transport_threw("connect", &thrown);
-        }
-    }
-
-    /// The transport's own state says when it can be used. One without a state is always there, and so is `HttpTransport`,
-    /// which keeps no connection: its state is what the last call has shown.
-    pub(super) fn follows_state(&self) -> bool {
-        let transport = &self.options.transport;
-        self.options.records.is_none()
-            || has_method(transport, "onStateChange")
-                && field(transport, "name").as_string().as_deref() != Some("http")
-    }
-
-    fn opened(self: &Rc<Self>) {
-        let conn = self.last_conn.get() + 1;
-        self.last_conn.set(conn);
-        self.conn.set(Some(conn));
-        self.feed(Input::Opened { conn });
-    }
-
-    fn listen_to_probes(self: &Rc<Self>) -> Result<Subscription, JsValue> {
-        let driver = self.clone();
-        let listener = Closure::<dyn FnMut() -> bool>::new(move || {
-            driver.feed(Input::Probe);
-            driver.conn.get().is_some() && driver.replica.borrow().must_be_answered()
-        });
-        Subscription::new(listener, |listener| self.options.transport.on_probe(listener))
-    }
-
-    fn listen_to_server_pushes(self: &Rc<Self>) -> Result<Subscription, JsValue> {
-        let driver = self.clone();
-        let listener = Closure::<dyn FnMut(JsValue)>::new(move |changes: JsValue| {
-            if let Some(conn) = driver.conn.get() {
-                let changes = to_json(&changes).ok().and_then(|text| text.as_string()).unwrap_or_default();
-                driver.feed(Input::ServerPush { conn, changes });
-            }
-        });
-        Subscription::new(listener, |listener| self.options.transport.on_server_push(listener))
-    }
-
-    fn listen_to_messages(self: &Rc<Self>) -> Result<Subscription, JsValue> {
-        let driver = self.clone();
-        let listener = Closure::<dyn FnMut(JsValue)>::new(move |frame: JsValue| {
-            if let (Some(conn), Some(text)) = (driver.conn.get(), frame.as_string()) {
-                driver.feed(Input::Received { conn, text });
-            }
-        });
-        Subscription::new(listener, |listener| self.options.transport.on_message(listener))
-    }
-
-    fn listen_to_state(self: &Rc<Self>) -> Result<Subscription, JsValue> {
-        let driver = self.clone();
-        let listener =
-            Closure::<dyn FnMut(JsValue)>::new(move |status: JsValue| driver.transport_said(&status));
-        Subscription::new(listener, |listener| self.options.transport.on_state_change(listener))
-    }
-
-    fn transport_said(self: &Rc<Self>, status: &JsValue) {
-        if !matches!(&*self.session.borrow(), Session::Leading { .. }) {
-            return;
-        }
-        let said = read_status(status, timer::now());
-        if let Said::Not { link: LinkState::NeedsAuth { .. }, .. } = &said {
-            self.auth_required();
-        }
-        if !self.follows_state() {
-            return self.connectionless_said(said);
-        }
-        match said {
-            Said::Open if self.conn.get().is_some() => {}
-            Said::Open => self.opened(),
-            Said::Not { link, close_code } => {
-                if let Some(conn) = self.conn.take() {
-                    self.feed(Input::Closed { conn, close_code });
-                }
-                self.feed(Input::Link(link));
-            }
-        }
-    }
-
-    /// Only to be shown, but for one thing: the app has told the transport that it can go on.
-    fn connectionless_said(self: &Rc<Self>, said: Said) {
-        match said {
-            Said::Open if matches!(self.replica_status().state, State::NeedsAuth | State::Failed) => {
-                self.feed(Input::SyncNow);
-            }
-            Said::Open => self.feed(Input::Link(LinkState::Connecting { retry_at: None })),
-            Said::Not { link, .. } => self.feed(Input::Link(link)),
         }
     }
 
@@ -507,30 +391,11 @@ impl Driver {
     }
 }
 
-type Listen = fn(&Rc<Driver>) -> Result<Subscription, JsValue>;
-
-/// What a transport may tell, and how to listen to it.
-const NEWS: [(&str, Listen); 4] = [
-    ("onMessage", Driver::listen_to_messages),
-    ("onServerPush", Driver::listen_to_server_pushes),
-    ("onProbe", Driver::listen_to_probes),
-    ("onStateChange", Driver::listen_to_state),
-];
-
 /// Gives everything back but the lead.
 fn leave(session: Session) -> Option<Lead> {
     match session {
         Session::Leading { lead, .. } => lead,
         Session::Stopped | Session::Starting { .. } | Session::Standby { .. } => None,
-    }
-}
-
-/// Marks a promise of the transport as looked after: its states tell the same, and more.
-fn handled(returned: JsValue) {
-    if let Ok(promise) = returned.dyn_into::<Promise>() {
-        spawn_local(async move {
-            let _ = JsFuture::from(promise).await;
-        });
     }
 }
 
