@@ -149,8 +149,9 @@ fn odd_value(value: &Value) -> (i64, Arg<'_>) {
     }
 }
 
-/// After a refusal: change tracking is switched on again, unless the database itself has failed.
+/// After a refusal: change tracking is switched on again, whatever has failed, because no rollback does that.
 async fn recover(connection: &mut Connection, thrown: JsValue) -> Result<(), MergeError> {
+    let tracking = keep_tracking(connection).await;
     if !blames_the_row(&thrown) {
         return Err(thrown.into());
     }
@@ -158,7 +159,7 @@ async fn recover(connection: &mut Connection, thrown: JsValue) -> Result<(), Mer
         let why = "a trigger of the app (RAISE ROLLBACK) undid the whole transaction";
         return Err(MergeError::Store(StoreError::Failed(why.to_owned())));
     }
-    Ok(keep_tracking(connection).await?)
+    Ok(tracking?)
 }
 
 /// A failed merge leaves cr-sqlite believing that one is going on: local writes would get no clocks for ever.
