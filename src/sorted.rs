@@ -2,6 +2,7 @@
 //! so that what may grow with the database is no case for them. Used by all layers.
 
 use std::borrow::Borrow;
+use std::collections::BinaryHeap;
 
 /// A map whose entries are few; in the order of its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +150,12 @@ impl<K: Ord, V> FromIterator<(K, V)> for SortedMap<K, V> {
         }
         map
     }
+}
+
+/// The list in order, without the code of a sort that is tuned for speed. Not stable.
+#[must_use]
+pub fn sorted<T: Ord>(list: Vec<T>) -> Vec<T> {
+    BinaryHeap::from(list).into_sorted_vec()
 }
 
 #[cfg(test)]

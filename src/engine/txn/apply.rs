@@ -5,6 +5,7 @@ use super::doubt;
 use super::{Advance, Applied, Apply, Durable, PullPage, Txn, What};
 use crate::engine::meta::{LogState, Meta};
 use crate::engine::store::{KeptRow, List, Schema, Store, StoreError};
+use crate::sorted::sorted;
 use crate::wire::{BadRow, Change, Cursor, Pk, Place, Row, RowCode, Run, SiteId};
 
 /// How many rows the quarantine holds.
@@ -193,14 +194,14 @@ pub(super) async fn merge_rows<S: Store>(
             refused.push(BadRow { code: *code, text: change.to_json() });
         }
     }
-    let mut keys: Vec<(String, Pk)> = fitted
+    let keys: Vec<(String, Pk)> = fitted
         .into_iter()
         .enumerate()
         .filter(|(index, _)| !failed.iter().any(|(bad, _)| bad == index))
         .map(|(_, change)| (change.table, change.pk))
         .collect();
     let keys_taken = keys.len();
-    keys.sort();
+    let mut keys = sorted(keys);
     keys.dedup();
     Ok(Merged { keys, keys_taken, refused })
 }

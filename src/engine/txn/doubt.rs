@@ -4,6 +4,7 @@
 use super::apply::fit;
 use super::{Apply, Txn};
 use crate::engine::store::{Schema, Store, StoreError};
+use crate::sorted::sorted;
 use crate::wire::{Change, Pk, SiteId};
 
 /// How many rows of a page are looked at: a server that starts over begins with what it has longest.
@@ -30,9 +31,9 @@ pub(super) async fn has_started_over<S: Store>(
         .filter(taken)
         .filter_map(|change| fit(schema, change).ok())
         .collect();
-    let mut keys: Vec<(String, Pk)> =
+    let keys: Vec<(String, Pk)> =
         sample.iter().map(|change| (change.table.clone(), change.pk.clone())).collect();
-    keys.sort();
+    let mut keys = sorted(keys);
     keys.dedup();
     let current = txn.store.rows_of(&keys).await?;
     Ok(sample.iter().any(|change| {

@@ -3,6 +3,7 @@
 
 use super::{Point, Scope, Txn, What};
 use crate::engine::store::{List, Page, Rows, Scan, Store, StoreError};
+use crate::sorted::sorted;
 use crate::wire::{Change, Pk, SiteId};
 
 pub(super) async fn request<S: Store>(txn: &mut Txn<'_, S>) -> Result<What, StoreError> {
@@ -75,7 +76,7 @@ async fn page<S: Store>(
     }
     let scan = Scan { after, upto, rows, tables: scope.tables.clone() };
     let mut page = store.scan(&scan, scope.budget).await?;
-    let mut keys: Vec<(String, Pk)> = page
+    let keys: Vec<(String, Pk)> = page
         .changes
         .iter()
         .filter(|change| change.revives_row())
@@ -84,10 +85,9 @@ async fn page<S: Store>(
     if keys.is_empty() {
         return Ok(page);
     }
-    keys.sort();
+    let mut keys = sorted(keys);
     keys.dedup();
-    let mut present: Vec<(String, Pk)> = page.changes.iter().map(identity).collect();
-    present.sort();
+    let present = sorted(page.changes.iter().map(identity).collect());
     let additions = store.rows_of(&keys).await?;
     page.changes
         .extend(additions.into_iter().filter(|change| present.binary_search(&identity(change)).is_err()));
