@@ -15,6 +15,7 @@
 
 pub mod engine;
 pub mod sorted;
+mod text;
 pub mod wire;
 
 #[cfg(target_arch = "wasm32")]

@@ -2,6 +2,7 @@
 //! compares an incoming value before that happens, so an unnormalised tie makes replicas differ for ever.
 //! Called by [`super::txn`] for every row before it is merged.
 
+use crate::text;
 use crate::wire::Value;
 use crate::wire::json::number;
 
@@ -21,7 +22,7 @@ impl Affinity {
     #[must_use]
     pub fn of_declared_type(declared: &str) -> Self {
         let declared = declared.to_ascii_uppercase();
-        let has = |part: &str| declared.contains(part);
+        let has = |part: &str| text::after(&declared, part).is_some();
         if has("INT") {
             Affinity::Integer
         } else if has("CHAR") || has("CLOB") || has("TEXT") {
@@ -97,14 +98,14 @@ fn real_to_text(x: f64) -> String {
     if let Some(count) = usize::try_from(exponent).ok().filter(|exponent| *exponent < 15) {
         let padding = "0".repeat((count + 1).saturating_sub(digits.len()));
         let padded = [digits, &padding].concat();
-        let (whole, fraction) = padded.split_at(count + 1);
+        let (whole, fraction) = padded.split_at_checked(count + 1).unwrap_or((&padded, ""));
         return [sign, whole, ".", &or_zero(fraction)].concat();
     }
     if (-4..0).contains(&exponent) {
         let zeros = "0".repeat(exponent.unsigned_abs() as usize - 1);
         return [sign, "0.", &zeros, digits].concat();
     }
-    let (first, rest) = digits.split_at(1);
+    let (first, rest) = digits.split_at_checked(1).unwrap_or((digits, ""));
     let exponent_sign = if exponent < 0 { "-" } else { "+" };
     let padding = if exponent.abs() < 10 { "0" } else { "" };
     let power = exponent.unsigned_abs().to_string();

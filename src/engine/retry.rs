@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::text;
 use crate::wire::CloseCode;
 
 /// Nobody is made to wait longer by a header, which may as well be a mistake.
@@ -100,7 +101,7 @@ pub fn retry_after(header: &str, now_unix_ms: i64, read_date: fn(&str) -> f64) -
 /// The delay that a server states in the text of its close frame: `retryAfter=` and milliseconds.
 #[must_use]
 pub fn stated_delay(text: &str) -> Option<Duration> {
-    let (_, rest) = text.split_once("retryAfter=")?;
+    let rest = text::after(text, "retryAfter=")?;
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     rest.get(..end)?.parse().ok().map(Duration::from_millis)
 }

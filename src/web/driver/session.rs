@@ -12,6 +12,7 @@ use super::Driver;
 use super::link::handled;
 use crate::engine::replica::{Input, State};
 use crate::sorted::SortedMap;
+use crate::text;
 use crate::web::events::{self, EventName};
 use crate::web::interop::{Deferred, field, has_method, object, random_u64};
 use crate::web::store::TABLE_PREFIX;
@@ -402,5 +403,5 @@ fn leave(session: Session) -> Option<Lead> {
 /// A table of the app, not one that SQLite, cr-sqlite or we keep beside it.
 fn is_the_apps(table: &str) -> bool {
     let internal = ["sqlite_", "crsql_", TABLE_PREFIX];
-    !internal.iter().any(|prefix| table.starts_with(prefix)) && !table.contains("__crsql_")
+    !internal.iter().any(|prefix| table.starts_with(prefix)) && text::after(table, "__crsql_").is_none()
 }

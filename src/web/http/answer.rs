@@ -9,6 +9,7 @@ use super::exchange::{Ended, failed, known};
 use crate::engine::reach::Input;
 use crate::engine::requests::Kind;
 use crate::engine::retry::{self, Verdict};
+use crate::text;
 use crate::web::error::SyncError;
 use crate::web::interop::{field, parse_json};
 use crate::web::{timer, validate};
@@ -130,7 +131,8 @@ async fn json(response: &JsValue) -> Result<JsValue, NotJson> {
             Ok(value) => return Ok(value),
             Err(_) if why.is_some() => {}
             Err(thrown) if field(&thrown, "name") == "SyntaxError" => {
-                let html = header(response, "Content-Type").is_some_and(|kind| kind.contains("html"));
+                let html =
+                    header(response, "Content-Type").is_some_and(|kind| text::after(&kind, "html").is_some());
                 why = Some(NotJson::Is(if html { "HTML" } else { "text" }));
             }
             Err(thrown) => why = Some(NotJson::Broken(thrown)),
