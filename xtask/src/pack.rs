@@ -3,9 +3,11 @@
 //! (`src/web/js/`) and the types' beside it. Called by `main`, and by every task that needs the package.
 
 mod glue;
+mod names;
 mod size;
 mod template;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -96,9 +98,9 @@ fn fill(ws: &Workspace, wasm: &Path, tools: &Path) -> Result<()> {
     run::write(&pkg.join("package.json"), &template::render(&run::read(&ws.path(TEMPLATE))?, ws)?)?;
 
     let raw = bindgen(ws, wasm, tools)?;
+    let generated = named(&raw)?;
     let optimised = pkg.join("crsqlite_sync_bg.wasm");
     run::quiet("wasm-opt", &wasm_opt(ws, &raw.join("crsqlite_sync_bg.wasm"), &optimised)?)?;
-    let generated = run::read(&raw.join("crsqlite_sync.js"))?;
     run::write(&pkg.join("crsqlite_sync.js"), &glue::guard(&generated)?)?;
     size::inline(&optimised, &pkg.join("crsqlite_sync_bg.base64.js"))?;
 
@@ -149,10 +151,22 @@ fn bindgen(ws: &Workspace, wasm: &Path, tools: &Path) -> Result<PathBuf> {
     Ok(out)
 }
 
+// The glue, after its imports and those of the wasm beside it have got names that compress.
+fn named(raw: &Path) -> Result<String> {
+    let glue = run::read(&raw.join("crsqlite_sync.js"))?;
+    let path = raw.join("crsqlite_sync_bg.wasm");
+    let mut wasm = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    let glue = names::without_hashes(&glue, &mut wasm)?;
+    std::fs::write(&path, wasm).with_context(|| format!("writing {}", path.display()))?;
+    Ok(glue)
+}
+
+// Beside the usual: no alignment hints, which engines ignore and which do not compress; and constant offsets moved into
+// loads and stores, which is right unless an address lies within the lowest KiB, the very end of the stack.
 fn wasm_opt(ws: &Workspace, from: &Path, to: &Path) -> Result<Expression> {
     let script = ws.path(TOOLS).join("node_modules/binaryen/bin/wasm-opt");
-    let args = [from.as_os_str(), "-Os".as_ref(), "-o".as_ref(), to.as_os_str()];
-    npm::node(&script, args)
+    let flags = ["-Os", "--dealign", "--low-memory-unused", "-o"].map(OsStr::new);
+    npm::node(&script, [from.as_os_str()].into_iter().chain(flags).chain([to.as_os_str()]))
 }
 
 fn tie(ws: &Workspace) -> Result<()> {
