@@ -7,95 +7,64 @@ use wasm_bindgen::JsValue;
 use crate::engine::replica::Problem;
 
 /// An error on its way to JavaScript. Turn it into a `JsValue` with `into()`.
-#[derive(Debug, Clone)]
-pub struct SyncError {
-    name: &'static str,
-    code: &'static str,
-    message: String,
-    retryable: bool,
-    status: Option<u16>,
-    close_code: Option<u16>,
-    retry_after: Option<f64>,
-    cause: Option<JsValue>,
-}
+#[derive(Debug)]
+pub struct SyncError(JsValue);
 
 impl SyncError {
     /// `code` is one of `ErrorCode` in types.d.ts.
-    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        SyncError {
-            name: "SyncError",
-            code,
-            message: message.into(),
-            retryable: false,
-            status: None,
-            close_code: None,
-            retry_after: None,
-            cause: None,
-        }
+    pub fn new(code: &'static str, message: impl AsRef<str>) -> Self {
+        SyncError(Error::new(message.as_ref()).into())
+            .name("SyncError")
+            .with("code", &code.into())
+            .retryable(false)
     }
 
     /// As the platform names such an error, where apps go by that.
     #[must_use]
-    pub fn name(mut self, name: &'static str) -> Self {
-        self.name = name;
-        self
+    pub fn name(self, name: &'static str) -> Self {
+        self.with("name", &name.into())
     }
 
     /// Trying again later may help.
     #[must_use]
-    pub fn retryable(mut self, retryable: bool) -> Self {
-        self.retryable = retryable;
-        self
+    pub fn retryable(self, retryable: bool) -> Self {
+        self.with("retryable", &retryable.into())
     }
 
     /// The HTTP status that was the answer.
     #[must_use]
-    pub fn status(mut self, status: u16) -> Self {
-        self.status = Some(status);
-        self
+    pub fn status(self, status: u16) -> Self {
+        self.with("status", &status.into())
     }
 
     /// The code with which the socket was closed.
     #[must_use]
-    pub fn close_code(mut self, code: u16) -> Self {
-        self.close_code = Some(code);
-        self
+    pub fn close_code(self, code: u16) -> Self {
+        self.with("closeCode", &code.into())
     }
 
     /// Milliseconds that the server asked to wait.
     #[must_use]
-    pub fn retry_after(mut self, ms: f64) -> Self {
-        self.retry_after = Some(ms);
-        self
+    pub fn retry_after(self, ms: f64) -> Self {
+        self.with("retryAfter", &ms.into())
     }
 
     /// What was caught.
     #[must_use]
-    pub fn cause(mut self, cause: &JsValue) -> Self {
-        self.cause = Some(cause.clone());
+    pub fn cause(self, cause: &JsValue) -> Self {
+        self.with("cause", cause)
+    }
+
+    fn with(self, key: &str, value: &JsValue) -> Self {
+        // An `Error` made above takes every property.
+        let _ = Reflect::set(&self.0, &key.into(), value);
         self
     }
 }
 
 impl From<SyncError> for JsValue {
     fn from(error: SyncError) -> JsValue {
-        let made: JsValue = Error::new(&error.message).into();
-        set(&made, "name", &error.name.into());
-        set(&made, "code", &error.code.into());
-        set(&made, "retryable", &error.retryable.into());
-        if let Some(status) = error.status {
-            set(&made, "status", &status.into());
-        }
-        if let Some(code) = error.close_code {
-            set(&made, "closeCode", &code.into());
-        }
-        if let Some(ms) = error.retry_after {
-            set(&made, "retryAfter", &ms.into());
-        }
-        if let Some(cause) = &error.cause {
-            set(&made, "cause", cause);
-        }
-        made
+        error.0
     }
 }
 
@@ -120,9 +89,4 @@ pub fn report(problem: &JsValue) {
 pub fn report_thrown(what: &str, thrown: &JsValue) {
     let error = SyncError::new("listener-threw", format!("a listener of {what} threw")).cause(thrown);
     report(&error.into());
-}
-
-fn set(target: &JsValue, key: &str, value: &JsValue) {
-    // An `Error` made above takes every property.
-    let _ = Reflect::set(target, &key.into(), value);
 }

@@ -26,6 +26,6 @@ pub(super) fn as_given(value: &JsValue) -> Given {
     }
 }
 
-pub(super) fn bad(message: impl Into<String>) -> SyncError {
+pub(super) fn bad(message: impl AsRef<str>) -> SyncError {
     SyncError::new("bad-option", message)
 }
