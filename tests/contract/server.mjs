@@ -31,6 +31,8 @@ const DEFAULTS = {
   loseEvery: 0,
   /** A larger body gets 413, a larger frame the close code 1009. */
   maxBytes: 1_000_000,
+  /** `(request, response) => true` for what it answers itself: what else the origin has, such as a page. */
+  besides: undefined,
 };
 
 /** Starts one. Options may be changed while it runs: `server.options.loseEvery = 3`. */
@@ -96,6 +98,7 @@ class ContractServer {
   // ------------------------------------------------------------------------------------------------- HTTP
 
   async #onRequest(request, response) {
+    if (this.options.besides?.(request, response)) return;
     const path = pathOf(request);
     this.requests.push(`${request.method} ${path}`);
     const send = (status, body, headers = {}) => {
