@@ -54,6 +54,7 @@ export const stop = (...devices) => Promise.all(devices.map(({ client }) => clie
 export async function alike(...devices) {
   const changes = await settled(...devices);
   for (const { client } of devices) {
+    await client.waitForSynced();
     const done = ({ state, pendingChanges }) => state === "live" && pendingChanges === 0;
     await until(() => done(client.status), "nothing is left to be sent").catch((error) => {
       throw new Error(`${error.message}: ${JSON.stringify(client.status)}`);
