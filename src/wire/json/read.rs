@@ -5,9 +5,12 @@ use std::borrow::Cow;
 
 use super::number;
 
-/// Why a text cannot be read as what was expected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fault {
+/// Why a text cannot be read as what was expected. Boxed: it is in the result of whatever reads, and made at most once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault(Box<Cause>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Cause {
     /// The innermost field that is known by name; empty outside of any.
     field: &'static str,
     what: &'static str,
@@ -17,8 +20,8 @@ pub(crate) struct Fault {
 impl Fault {
     /// Names the field, unless a field inside it has been named.
     pub(crate) fn within(mut self, field: &'static str) -> Self {
-        if self.field.is_empty() {
-            self.field = field;
+        if self.0.field.is_empty() {
+            self.0.field = field;
         }
         self
     }
@@ -26,14 +29,15 @@ impl Fault {
     /// For people: the field, the fault, and its place in the text.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        if !self.field.is_empty() {
+        let Cause { field, what, at } = *self.0;
+        if !field.is_empty() {
             text.push('`');
-            text.push_str(self.field);
+            text.push_str(field);
             text.push_str("`: ");
         }
-        text.push_str(self.what);
+        text.push_str(what);
         text.push_str(" at byte ");
-        super::integer(&mut text, i64::try_from(self.at).unwrap_or(i64::MAX));
+        super::integer(&mut text, i64::try_from(at).unwrap_or(i64::MAX));
         text
     }
 }
@@ -72,7 +76,7 @@ impl<'a> Reader<'a> {
 
     #[cold]
     pub(crate) fn fault(&self, what: &'static str) -> Fault {
-        Fault { field: "", what, at: self.at }
+        Fault(Box::new(Cause { field: "", what, at: self.at }))
     }
 
     /// Nothing but white space follows.
