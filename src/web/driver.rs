@@ -305,7 +305,7 @@ impl Driver {
     fn send_threw(&self, thrown: &JsValue) {
         let why = SyncError::new("not-connected", "the transport threw when it was given a frame");
         self.listeners.emit(EventName::Error, &why.retryable(true).cause(thrown).into());
-        self.reconnect();
+        self.give_up_connection();
     }
 
     fn drop_connection(self: &Rc<Self>, conn: ConnId, why: Problem) {
