@@ -1,6 +1,5 @@
-//! The one change that we make to wasm-bindgen's glue: used before init, it says so.
-//! The glue reaches everything through its variable `wasm`, which is undefined until init and so fails with whatever
-//! TypeError comes first. Here it starts as an object that throws our error instead, so no list of exports is kept.
+//! What we change in wasm-bindgen's glue: used before init it says so (its variable `wasm`, undefined until then, starts
+//! as an object that throws our error, so that no list of exports is kept), and comments for documentation are left out.
 //! Never touches anything else; stops the build if the glue does not look as expected. Called by `pack`.
 
 use anyhow::{Result, bail};
@@ -26,13 +25,26 @@ pub(super) fn guard(glue: &str) -> Result<String> {
             bail!("wasm-bindgen's glue names a file by itself: `{text}`");
         }
     }
-    let guarded = glue.replace(DECLARATION, GUARDED).replace(LOADED, GUARDED_LOADED);
+    let guarded = without_docs(glue).replace(DECLARATION, GUARDED).replace(LOADED, GUARDED_LOADED);
     Ok(format!("import {{ uninitialised }} from \"./error.js\";\n\n{guarded}"))
+}
+
+fn without_docs(glue: &str) -> String {
+    let mut text = String::with_capacity(glue.len());
+    let mut in_docs = false;
+    for line in glue.lines() {
+        in_docs |= line.trim() == "/**";
+        if !in_docs {
+            text.extend([line, "\n"]);
+        }
+        in_docs &= line.trim() != "*/";
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
-    use super::guard;
+    use super::{guard, without_docs};
 
     const GLUE: &str = "let wasmModule, wasmInstance, wasm;
         function initSync(module) { if (wasm !== undefined) return wasm; }
@@ -44,6 +56,12 @@ mod tests {
         assert!(guarded.starts_with("import { uninitialised }"));
         assert_eq!(guarded.matches("uninitialised").count(), 4);
         assert!(!guarded.contains("undefined"));
+    }
+
+    #[test]
+    fn comments_for_documentation_are_left_out_and_nothing_else() {
+        let glue = "a\n  /**\n   * @param {any} a\n   */\n  b /** c */\n  /** d */\ne */\n";
+        assert_eq!(without_docs(glue), "a\n  b /** c */\n  /** d */\ne */\n");
     }
 
     #[test]
