@@ -11,6 +11,9 @@ use super::clock::Now;
 use super::link::Phase;
 use super::retry::{self, Verdict};
 
+/// A success with the very credentials that were refused elsewhere lets the app be asked again, but not more often.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_mins(1);
+
 /// Counts the credentials that we have had, so that a refusal of older ones is told from one of the present ones.
 pub type Credentials = u32;
 
@@ -23,7 +26,9 @@ pub enum Input {
     Reconnect,
     Disconnect,
     /// A push or a pull was answered as the contract says.
-    Served,
+    Served {
+        sent_with: Credentials,
+    },
     /// The check has found the server.
     Reached,
     /// The check got an answer, but not the one that it needs.
@@ -112,20 +117,25 @@ enum Asking {
     May,
     Now,
     /// It was asked, and nothing has shown since that it helped.
-    Spent,
+    Spent {
+        since: Duration,
+    },
 }
 
 /// - getters: [`status`](Reach::status), [`is_reachable`](Reach::is_reachable), [`credentials`](Reach::credentials)
 /// - [`handle`](Reach::handle) takes one input and says what comes next for its request.
 ///
-/// Invariants: between two proofs that credentials are good, or calls to reconnect, the app is asked once; only such a
-/// proof, `Reconnect` and `Disconnect` leave `NeedsAuth`; only what the server or the network has shown moves the
-/// state, never the end of a request by our own side.
+/// Invariants: between two proofs that credentials are good, or calls to reconnect, the app is asked once; a success is
+/// such a proof where its credentials are newer than all that were refused; only a success, `Reconnect` and `Disconnect`
+/// leave `NeedsAuth`; only what the server or the network has shown moves the state, never the end of a request by our
+/// own side.
 #[derive(Debug)]
 pub struct Reach {
     state: State,
     asking: Asking,
     credentials: Credentials,
+    /// The newest that were refused.
+    refused: Option<Credentials>,
 }
 
 impl Reach {
@@ -133,7 +143,7 @@ impl Reach {
     #[must_use]
     pub fn new(can_ask: bool) -> Self {
         let asking = if can_ask { Asking::May } else { Asking::Never };
-        Reach { state: State::Idle, asking, credentials: 0 }
+        Reach { state: State::Idle, asking, credentials: 0, refused: None }
     }
 
     /// What to show.
@@ -181,8 +191,8 @@ impl Reach {
                 self.check();
             }
             Input::Disconnect => self.state = State::Closed,
-            Input::Served => {
-                self.may_ask_again();
+            Input::Served { sent_with } => {
+                self.proven(now, sent_with);
                 self.state = State::Open;
             }
             Input::Reached => self.answered(State::Open),
@@ -200,10 +210,10 @@ impl Reach {
             },
             Input::Lost(loss) => self.lost(loss),
             Input::Unauthenticated { sent_with, repeated } => {
-                return self.unauthenticated(sent_with, repeated);
+                return self.unauthenticated(now, sent_with, repeated);
             }
             Input::Asked { done } => {
-                self.asking = Asking::Spent;
+                self.asking = Asking::Spent { since: now.at };
                 self.credentials += u32::from(done);
             }
         }
@@ -245,27 +255,42 @@ impl Reach {
         };
     }
 
-    fn unauthenticated(&mut self, sent_with: Credentials, repeated: bool) -> Next {
+    fn unauthenticated(&mut self, now: Now, sent_with: Credentials, repeated: bool) -> Next {
         if sent_with != self.credentials {
             // Of the present ones nothing is known.
             return if repeated { Next::Settle } else { Next::Repeat };
         }
         self.state = State::NeedsAuth { there: true };
+        self.refused = Some(sent_with);
         match self.asking {
+            Asking::May if repeated => {
+                // Another request has found them good, but they are what the app was asked for.
+                self.asking = Asking::Spent { since: now.at };
+                Next::Settle
+            }
             _ if repeated => Next::Settle,
             Asking::May => {
                 self.asking = Asking::Now;
                 Next::Ask
             }
             Asking::Now => Next::Wait,
-            Asking::Never | Asking::Spent => Next::Settle,
+            Asking::Never | Asking::Spent { .. } => Next::Settle,
+        }
+    }
+
+    /// A server that refuses pushes may well serve pulls: that alone is no reason to ask again and again.
+    fn proven(&mut self, now: Now, sent_with: Credentials) {
+        let newer = self.refused.is_none_or(|refused| refused < sent_with);
+        let long_ago = matches!(self.asking, Asking::Spent { since } if since + ASKED_AGAIN_AFTER <= now.at);
+        if newer || long_ago {
+            self.may_ask_again();
         }
     }
 
     /// Credentials are good, or the app says that they are new.
     fn may_ask_again(&mut self) {
         match self.asking {
-            Asking::Spent => self.asking = Asking::May,
+            Asking::Spent { .. } => self.asking = Asking::May,
             Asking::Never | Asking::May | Asking::Now => {}
         }
     }

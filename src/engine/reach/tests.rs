@@ -6,6 +6,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 const REFUSED_ONCE: Input = Input::Unauthenticated { sent_with: 0, repeated: false };
 
+/// With the credentials of the beginning.
+const SERVED: Input = Input::Served { sent_with: 0 };
+
 fn refused(status: u16) -> Input {
     Input::Refused { status, retry_after: None }
 }
@@ -37,7 +40,7 @@ fn starts() -> [(&'static str, Vec<Input>); 8] {
     [
         ("idle", vec![]),
         ("connecting", vec![Input::Check]),
-        ("open", vec![Input::Served]),
+        ("open", vec![SERVED]),
         ("waiting, gone", vec![refused(500)]),
         ("waiting, there", vec![refused(429)]),
         ("offline", vec![Input::Lost(Loss::Offline)]),
@@ -69,7 +72,7 @@ fn every_input_in_every_state_leads_where_the_table_says() {
             [CONNECTING, CONNECTING, OPEN, CONNECTING, BUSY, CONNECTING, CONNECTING, CONNECTING],
         ),
         (Input::Disconnect, [CLOSED; 8]),
-        (Input::Served, [OPEN; 8]),
+        (SERVED, [OPEN; 8]),
         (Input::Reached, [OPEN, OPEN, OPEN, OPEN, OPEN, OPEN, KEPT, OPEN]),
         (check_refused(404), [PING, PING, PING_THERE, PING, PING_THERE, PING, KEPT, PING]),
         (check_refused(500), [ERROR, ERROR, ERROR, ERROR, ERROR, ERROR, KEPT, ERROR]),
@@ -121,16 +124,47 @@ fn the_app_is_asked_once_however_many_requests_are_refused() {
 
 #[test]
 fn an_app_that_fails_to_get_credentials_is_not_asked_again_before_a_success_or_a_reconnect() {
-    for proof in [Input::Served, Input::Reconnect] {
+    for proof in [SERVED, Input::Reconnect] {
         let mut reach = after(&[REFUSED_ONCE, Input::Asked { done: false }]);
         let refused =
             |reach: &Reach| Input::Unauthenticated { sent_with: reach.credentials(), repeated: false };
         let input = refused(&reach);
         assert_eq!(reach.handle(NOW, input), Next::Settle);
-        reach.handle(NOW, proof);
+        reach.handle(Now { at: NOW.at + ASKED_AGAIN_AFTER, ..NOW }, proof);
         let input = refused(&reach);
         assert_eq!(reach.handle(NOW, input), Next::Ask, "after {proof:?}");
     }
+}
+
+#[test]
+fn a_success_with_credentials_that_are_refused_elsewhere_asks_nobody_but_once_a_minute() {
+    let mut reach = after(&[REFUSED_ONCE, Input::Asked { done: true }]);
+    let again = Input::Unauthenticated { sent_with: 1, repeated: true };
+    let later = Input::Unauthenticated { sent_with: 1, repeated: false };
+    let served = Input::Served { sent_with: 1 };
+    // A pull is served before the push has come back, and again and again after it.
+    assert_eq!(reach.handle(NOW, served), Next::Settle);
+    assert_eq!(reach.handle(NOW, again), Next::Settle);
+    for _ in 0..20 {
+        reach.handle(NOW, served);
+        assert_eq!(shown(&reach), "open +", "what is shown heals");
+        assert_eq!(reach.handle(NOW, later), Next::Settle);
+    }
+    let much_later = Now { at: NOW.at + ASKED_AGAIN_AFTER, ..NOW };
+    reach.handle(much_later, served);
+    assert_eq!(reach.handle(much_later, later), Next::Ask);
+    reach.handle(much_later, Input::Asked { done: true });
+    reach.handle(much_later, served);
+    assert_eq!(
+        reach.handle(much_later, Input::Unauthenticated { sent_with: 2, repeated: false }),
+        Next::Settle
+    );
+}
+
+#[test]
+fn a_success_with_newer_credentials_than_the_refused_ones_lets_the_app_be_asked_at_once() {
+    let mut reach = after(&[REFUSED_ONCE, Input::Asked { done: true }, Input::Served { sent_with: 1 }]);
+    assert_eq!(reach.handle(NOW, Input::Unauthenticated { sent_with: 1, repeated: false }), Next::Ask);
 }
 
 #[test]
@@ -164,7 +198,7 @@ fn a_walk_of_any_length_keeps_the_invariants() {
             0 => Input::Check,
             1 => Input::Reconnect,
             2 => Input::Disconnect,
-            3 => Input::Served,
+            3 => Input::Served { sent_with },
             4 => Input::Reached,
             5 => check_refused(404),
             6 => check_refused(503),
@@ -179,7 +213,7 @@ fn a_walk_of_any_length_keeps_the_invariants() {
         let next = reach.handle(NOW, input);
         let at = format!("seed {SEED}, step {step}: {input:?} in {before:?}");
         match input {
-            Input::Served | Input::Reconnect => asked_since_proof = 0,
+            Input::Served { .. } | Input::Reconnect => asked_since_proof = 0,
             Input::Asked { .. } => asking = false,
             _ => {}
         }
@@ -197,7 +231,7 @@ fn a_walk_of_any_length_keeps_the_invariants() {
             ),
             Next::Settle => {}
         }
-        let leaves = matches!(input, Input::Served | Input::Reconnect | Input::Disconnect);
+        let leaves = matches!(input, Input::Served { .. } | Input::Reconnect | Input::Disconnect);
         if before.state == Phase::NeedsAuth && !leaves {
             assert_eq!(reach.status().state, Phase::NeedsAuth, "{at}");
         }

@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 
 use super::call::{Call, Task};
 use super::exchange::{Ended, failed, known};
-use crate::engine::reach::Input;
+use crate::engine::reach::{Credentials, Input};
 use crate::engine::requests::Kind;
 use crate::engine::retry::{self, Verdict};
 use crate::text;
@@ -16,7 +16,7 @@ use crate::web::{timer, validate};
 use crate::wire::http::{LONGEST_TEXT, excerpt};
 use crate::wire::push_pull::UNKNOWN_ERROR;
 
-pub(super) async fn read(call: &Call, response: &JsValue) -> Ended {
+pub(super) async fn read(call: &Call, sent_with: Credentials, response: &JsValue) -> Ended {
     let status = status(response);
     let success = field(response, "ok").as_bool().unwrap_or((200..300).contains(&status));
     let kind = match &call.task {
@@ -51,7 +51,7 @@ pub(super) async fn read(call: &Call, response: &JsValue) -> Ended {
         Task::Pull | Task::Check { .. } => &JsValue::UNDEFINED,
     };
     match validate::read(kind, pushed, &value) {
-        Ok(result) => Ended::With(Ok(result), Some(Input::Served)),
+        Ok(result) => Ended::With(Ok(result), Some(Input::Served { sent_with })),
         // One bad body says nothing about the server.
         Err(invalid) => Ended::With(Err(invalid), None),
     }

@@ -14,7 +14,7 @@ use super::call::Call;
 use super::driver::Driver;
 use super::limits::Limits;
 use super::request::text;
-use crate::engine::reach::{Input, Loss, Next};
+use crate::engine::reach::{Credentials, Input, Loss, Next};
 use crate::web::error::SyncError;
 use crate::web::interop::{Deferred, abort_reason, ask, field, handled, has_method};
 
@@ -38,7 +38,7 @@ async fn converse(driver: Rc<Driver>, call: Rc<Call>) {
     let mut repeated = false;
     while !call.is_over() {
         let sent_with = driver.credentials();
-        let ended = attempt(&driver, &call).await;
+        let ended = attempt(&driver, &call, sent_with).await;
         let Some(ended) = ended.filter(|_| !call.is_over()) else { return };
         let error = match ended {
             Ended::With(result, shown) => return driver.settle(&call, &result, shown),
@@ -82,7 +82,7 @@ async fn renew(driver: &Rc<Driver>) -> Result<JsValue, JsValue> {
 }
 
 /// None when the call was over before the attempt was.
-async fn attempt(driver: &Rc<Driver>, call: &Rc<Call>) -> Option<Ended> {
+async fn attempt(driver: &Rc<Driver>, call: &Rc<Call>, sent_with: Credentials) -> Option<Ended> {
     let signal = call.begin(limits(driver, call));
     let options = &driver.options;
     let (base, headers) = match given(&options.url, &options.headers).await {
@@ -99,7 +99,7 @@ async fn attempt(driver: &Rc<Driver>, call: &Rc<Call>) -> Option<Ended> {
             discard(&response);
             None
         }
-        Ok(response) => Some(answer::read(call, &response).await),
+        Ok(response) => Some(answer::read(call, sent_with, &response).await),
         Err(thrown) => Some(failed(call, &thrown)),
     }
 }
