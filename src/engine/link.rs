@@ -74,7 +74,7 @@ enum State {
 ///
 /// Invariants: at most one socket is alive, and its number is greater than that of every other before it; an event of
 /// a socket that is not alive changes nothing; a call to connect is settled exactly once; only an open socket is
-/// probed; the app is asked for credentials once for each proof of health or word of its own.
+/// probed; the app is asked for credentials once for each socket that stayed open or word of its own.
 #[derive(Debug)]
 pub struct Link {
     state: State,
@@ -89,7 +89,7 @@ pub struct Link {
     /// No signal makes an attempt before then.
     early_from: Duration,
     asks_auth: bool,
-    /// Whether a refusal may ask the app: not again before the peer or the app has done something for it.
+    /// Whether a refusal may ask the app: not again before a socket has stayed open or the app has done something for it.
     may_ask: bool,
     last_ask: AskId,
     close: Option<(CloseCode, String)>,
@@ -210,8 +210,9 @@ impl Link {
                 }
             }
             Input::Healthy { socket } => {
+                // One answer is no proof of the credentials: a server may serve first and refuse then.
                 if self.socket() == Some(socket) {
-                    self.proven();
+                    self.backoff.reset();
                 }
             }
             Input::Pause { delay } => self.pause_until = now.at + delay.min(LONGEST),

@@ -97,6 +97,8 @@ impl Link {
             if kept && self.around.away {
                 self.become_state(State::Parked);
             } else if kept {
+                // It counts: a server that refuses what it has just taken is not to be hammered.
+                self.backoff.next();
                 self.open(now, None);
             }
         }
@@ -111,6 +113,7 @@ impl Link {
         }
     }
 
+    /// The peer is good for more attempts, and the app for another question.
     pub(super) fn proven(&mut self) {
         self.backoff.reset();
         self.may_ask = self.asks_auth;

@@ -54,7 +54,7 @@ fn without_an_answer_it_stays_in_need() {
 }
 
 #[test]
-fn the_app_can_be_asked_again_when_it_or_the_peer_has_done_something_for_it() {
+fn the_app_can_be_asked_again_when_it_has_done_something_for_it_or_a_socket_has_stayed_open() {
     type Deed = fn(&mut Rig);
     let deeds: [(Deed, usize); 5] = [
         (|_| {}, 0),
@@ -65,7 +65,7 @@ fn the_app_can_be_asked_again_when_it_or_the_peer_has_done_something_for_it() {
                 rig.opened();
                 rig.feed(Input::Healthy { socket: rig.last });
             },
-            1,
+            0,
         ),
         (
             |rig| {
@@ -85,6 +85,31 @@ fn the_app_can_be_asked_again_when_it_or_the_peer_has_done_something_for_it() {
         deed(&mut rig);
         assert_eq!(asks(&refused(&mut rig)), asked, "deed {index}");
     }
+}
+
+#[test]
+fn a_server_that_serves_and_then_refuses_is_neither_hammered_nor_asked_about_again() {
+    let mut rig = Rig::new(0);
+    rig.feed(Input::Connect);
+    let mut asked = 0;
+    for _ in 0..10 {
+        rig.opened();
+        rig.feed(Input::Healthy { socket: rig.last });
+        asked += asks(&rig.closed(4001));
+        rig.feed(Input::AuthAnswered { ask: rig.last_ask, kept: true });
+    }
+    assert_eq!((asked, rig.last, rig.place()), (1, 2, Place::NeedsAuth));
+}
+
+#[test]
+fn the_attempt_after_an_answer_counts() {
+    let mut rig = Rig::new(1);
+    rig.feed(Input::Connect);
+    refused(&mut rig);
+    rig.feed(Input::AuthAnswered { ask: 1, kept: true });
+    assert_eq!(rig.phase(), Phase::Connecting);
+    rig.closed(1006);
+    assert_eq!((rig.place(), rig.reason()), (Place::Failed, "gave-up"));
 }
 
 #[test]
