@@ -85,9 +85,9 @@ impl RowCode {
         RowCode::ALL.into_iter().find(|code| code.as_str() == name)
     }
 
+    /// A code that is not known yet says no more than that the row was refused.
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
-        let name = reader.string()?;
-        RowCode::from_name(&name).ok_or_else(|| reader.fault("an unknown code"))
+        Ok(RowCode::from_name(&reader.string()?).unwrap_or(RowCode::Refused))
     }
 
     /// The code as it stands in messages, lists and pages.
@@ -314,6 +314,13 @@ mod tests {
         assert_eq!(change.pk.columns(), vec![Value::Text("msg-12345".into())]);
         assert_eq!(change.val, Value::Text("Hello!".into()));
         assert_eq!(Change::from_json(&change.to_json()), Ok(change));
+    }
+
+    #[test]
+    fn a_code_that_is_not_known_yet_is_read_as_a_refusal() {
+        let code = |text: &str| json::parse(text, RowCode::read).unwrap();
+        assert_eq!(code("\"too-large\""), RowCode::TooLarge);
+        assert_eq!(code("\"over-quota\""), RowCode::Refused);
     }
 
     #[test]

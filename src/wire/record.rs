@@ -111,16 +111,18 @@ fn fields<'a, const N: usize>(text: &'a str, names: [&str; N]) -> Option<[Option
 
 // Apart, so that the wasm holds it once.
 fn find<'a>(text: &'a str, names: &[&str], found: &mut [Option<&'a str>]) -> Result<(), Fault> {
-    let (mut reader, mut first) = (Reader::new(text), true);
-    reader.object()?;
-    while let Some(name) = reader.name(&mut first)? {
-        let raw = reader.skip()?;
-        let known = names.iter().position(|known| *known == name);
-        if let Some(place) = known.and_then(|place| found.get_mut(place)) {
-            *place = Some(raw);
+    json::parse(text, |reader| {
+        let mut first = true;
+        reader.object()?;
+        while let Some(name) = reader.name(&mut first)? {
+            let raw = reader.skip()?;
+            let known = names.iter().position(|known| *known == name);
+            if let Some(place) = known.and_then(|place| found.get_mut(place)) {
+                *place = Some(raw);
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// The fields of a record's `data`, as the JSON of each.

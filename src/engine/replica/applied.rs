@@ -60,7 +60,7 @@ impl Replica {
         let applied = match what {
             What::Applied(applied) => applied,
             What::OtherAccount => {
-                let text = "this database was synced with another account; call acceptAccount to go on";
+                let text = "this database was synced with another account: open another one for this account";
                 self.halt(Problem::fatal("account-changed", text));
                 return;
             }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::ConnId;
+use super::{CallId, ConnId};
 use super::ask::{Asked, Asks};
 use super::plain::Plain;
 use super::records::Records;
@@ -119,6 +119,14 @@ impl Conn {
             *until = now + PROBE;
         }
         self.stated = Some(head);
+    }
+
+    /// The calls of a push-pull remote that are under way.
+    pub(super) fn calls_out(&self) -> Vec<CallId> {
+        match &self.mode {
+            Mode::Records(records) => records.calls_out(),
+            Mode::Probing(_) | Mode::Plain(_) | Mode::Storing(_) => Vec::new(),
+        }
     }
 
     pub(super) fn reference(&mut self) -> String {

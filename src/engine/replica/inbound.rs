@@ -27,6 +27,7 @@ impl Replica {
         }
         if self.has_too_much_to_do() {
             let why = Problem::passing("inbox-overflow", "messages come faster than they can be applied");
+            self.outputs.push_back(Output::Event(Event::Error(why.clone())));
             self.drop_connection(why);
             return;
         }

@@ -119,6 +119,8 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// The credentials were refused.
     pub needs_auth: bool,
+    /// It has taken too long: what it carries, or asks for, may be too much for the line.
+    pub timed_out: bool,
     pub message: String,
 }
 

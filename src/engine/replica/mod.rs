@@ -208,6 +208,8 @@ impl Replica {
     fn stop(&mut self) {
         self.phase = Phase::Stopped;
         self.tasks.clear();
+        // What was not booked has to be refused again.
+        self.refused.clear();
         // A job that is out ends by itself; its answer is not ours any more.
         self.running = None;
         self.abort_calls();
@@ -227,6 +229,7 @@ impl Replica {
             Phase::Stopped | Phase::Halted { .. } => phase,
         };
         self.tasks.clear();
+        self.refused.clear();
         self.abort_calls();
         if let Some(conn) = &mut self.conn {
             conn.restart(self.now.at);
@@ -285,6 +288,7 @@ impl Replica {
         self.abort_calls();
         let log = self.config.records.as_ref().map(|records| records.log);
         self.conn = Some(Conn::new(conn, log, self.now.at));
+        self.link = LinkState::Connecting { retry_at: None };
         self.dirty = true;
         self.counters.forget_progress();
     }
@@ -296,6 +300,7 @@ impl Replica {
         }
         let conn = self.conn.take();
         self.drop_conn_tasks();
+        self.outputs.extend(conn.iter().flat_map(Conn::calls_out).map(|call| Output::Abort { call }));
         if let Some(conn) = conn
             && close_code == Some(crate::wire::CloseCode::TOO_BIG.0)
         {
@@ -314,6 +319,7 @@ impl Replica {
 
     /// Gives up the connection; another one starts from what the database says.
     fn drop_connection(&mut self, why: Problem) {
+        self.abort_calls();
         if let Some(conn) = self.conn.take() {
             self.drop_conn_tasks();
             self.outputs.push_back(Output::Drop { conn: conn.id, why });

@@ -15,6 +15,7 @@ use super::conn::Mode;
 use super::upload::Upload;
 use super::{CallId, ConnId, Event, Failure, LinkState, Output, Problem, Replica, State};
 use crate::engine::retry::{self, Judgement, Verdict};
+use crate::engine::store::Budget;
 use crate::wire::{CloseCode, SiteId};
 
 /// About how many bytes a record takes beside its value.
@@ -24,7 +25,11 @@ const CALL_DEADLINE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The longest pause that a server may ask for.
-const LONGEST_STATED: Duration = Duration::from_secs(300);
+const LONGEST_STATED: Duration = Duration::from_secs(3600);
+/// What is no larger takes no line too long: then the server is slow, or not there.
+const SMALL: Budget = Budget { changes: 64, bytes: 32 << 10 };
+/// A server that refuses for good may be one that is being set up.
+const SECOND_LOOK: Duration = Duration::from_secs(300);
 
 /// What one kind of call is doing.
 #[derive(Debug, Default)]
@@ -63,6 +68,7 @@ enum Standing {
     Failed {
         reason: &'static str,
         message: String,
+        until: Duration,
     },
 }
 
@@ -81,6 +87,10 @@ pub(super) struct Records {
     /// Halved while pages are too large.
     page: Option<usize>,
     standing: Standing,
+    /// The server has asked for so much patience, whatever the app wants.
+    stated_until: Duration,
+    /// Calls up to this one were made with credentials that may be old.
+    renewed_at: CallId,
 }
 
 impl Records {
@@ -97,12 +107,23 @@ impl Records {
             next_round: None,
             page: None,
             standing: Standing::Good,
+            stated_until: Duration::ZERO,
+            renewed_at: 0,
         }
+    }
+
+    pub(super) fn calls_out(&self) -> Vec<CallId> {
+        [&self.push, &self.pull].into_iter().filter_map(|lane| lane.call).map(|(call, _)| call).collect()
     }
 
     pub(super) fn deadline(&self) -> Option<Duration> {
         let lanes = [self.push.deadline(), self.pull.deadline()].into_iter().flatten();
-        lanes.chain(self.next_round.filter(|_| self.standing == Standing::Good)).min()
+        let next = match &self.standing {
+            Standing::Good => self.next_round,
+            Standing::NeedsAuth => None,
+            Standing::Failed { until, .. } => Some(*until),
+        };
+        lanes.chain(next).min()
     }
 
     /// All rounds that had a reason are over.
@@ -137,6 +158,11 @@ impl Replica {
         if records.upload.is_held() && !counting {
             records.upload.restart(uploaded);
         }
+        if let Standing::Failed { until, .. } = records.standing
+            && until <= now
+        {
+            records.standing = Standing::Good;
+        }
         if records.next_round.is_some_and(|at| at <= now) {
             records.next_round = None;
             records.wanted = true;
@@ -149,7 +175,7 @@ impl Replica {
         for call in overdue {
             self.outputs.push_back(Output::Abort { call });
             let message = "the remote does not answer".to_owned();
-            self.call_ended_badly(call, &Failure { message, ..Failure::default() });
+            self.call_ended_badly(call, &Failure { message, timed_out: true, ..Failure::default() });
         }
         self.tick_recount();
         if self.records().is_some_and(|records| records.standing == Standing::Good) {
@@ -173,12 +199,16 @@ impl Replica {
 
     /// The app is impatient, or has done something about a failure.
     pub(super) fn try_calls_now(&mut self) {
+        let (now, newest) = (self.now.at, self.next_call);
         let Some(records) = self.records() else { return };
         records.standing = Standing::Good;
+        records.renewed_at = newest;
+        let stated = Some(records.stated_until).filter(|until| *until > now);
         for lane in [&mut records.push, &mut records.pull] {
-            lane.not_before = None;
+            lane.not_before = stated;
             lane.failures = 0;
         }
+        self.link = LinkState::Connecting { retry_at: None };
     }
 
     fn is_out(&mut self, conn: ConnId, call: CallId) -> bool {
@@ -212,19 +242,25 @@ impl Replica {
         let first = lane.failures == 1;
         let own = pause(lane.failures).mul_f64(jitter);
         let pause = failure.retry_after.map_or(own, |stated| stated.min(LONGEST_STATED).max(own));
-        let Judgement { verdict, reason } = judge(failure);
+        let Judgement { mut verdict, reason } = judge(failure);
+        if verdict == Verdict::NeedsAuth && call <= records.renewed_at {
+            verdict = Verdict::Retry; // with the credentials that the app has found since
+        }
         let mut code = "peer-error";
         match verdict {
             Verdict::Retry => lane.not_before = Some(now + pause),
             Verdict::RetryLater => {
                 code = "rate-limited";
+                if failure.retry_after.is_some() {
+                    records.stated_until = now + pause;
+                }
                 for lane in [&mut records.push, &mut records.pull] {
                     lane.not_before = Some(now + pause);
                 }
             }
             Verdict::RetrySmaller => {
                 lane.not_before = Some(now + pause).filter(|_| !pushed);
-                return if pushed { self.send_smaller() } else { self.ask_for_less() };
+                return if pushed { self.send_smaller() } else { self.ask_for_less(1) };
             }
             Verdict::NeedsAuth => {
                 code = "needs-auth";
@@ -233,8 +269,12 @@ impl Replica {
             }
             Verdict::Fail => {
                 code = "http-status";
-                records.standing = Standing::Failed { reason, message: failure.message.clone() };
+                let (message, until) = (failure.message.clone(), now + SECOND_LOOK);
+                records.standing = Standing::Failed { reason, message, until };
             }
+        }
+        if failure.timed_out && verdict == Verdict::Retry {
+            if pushed { self.push_less() } else { self.ask_for_less(SMALL.changes) }
         }
         if first || verdict == Verdict::Fail {
             let retryable = matches!(verdict, Verdict::Retry | Verdict::RetryLater);
@@ -256,13 +296,13 @@ impl Replica {
         match &records.standing {
             Standing::NeedsAuth => Some((State::NeedsAuth, Some("unauthenticated".to_owned()))),
             Standing::Failed { reason, .. } => Some((State::Failed, Some((*reason).to_owned()))),
-            Standing::Good if records.push.failures + records.pull.failures == 0 => None,
-            Standing::Good => Some(match link {
-                LinkState::Offline { reason } => (State::Offline, Some(reason.clone())),
-                LinkState::Connecting { .. } | LinkState::NeedsAuth { .. } | LinkState::Failed { .. } => {
-                    (State::Connecting, None)
+            Standing::Good => match link {
+                LinkState::Offline { reason } => Some((State::Offline, Some(reason.clone()))),
+                LinkState::NeedsAuth { reason } => Some((State::NeedsAuth, Some(reason.clone()))),
+                LinkState::Connecting { .. } | LinkState::Failed { .. } => {
+                    (records.push.failures + records.pull.failures > 0).then_some((State::Connecting, None))
                 }
-            }),
+            },
         }
     }
 }

@@ -252,6 +252,18 @@ impl Replica {
         self.tasks.push_back(Task::Acked(Acked { log, steps, place, kept, rejected, wall_ms }));
     }
 
+    /// Drops what waits to be booked; a refusal that stands in no list was none.
+    pub(super) fn drop_bookings(&mut self) {
+        for task in &self.tasks {
+            if let Task::Acked(acked) = task {
+                for (change, _) in &acked.rejected {
+                    self.refused.remove(&row_id(change));
+                }
+            }
+        }
+        self.tasks.retain(|task| !matches!(task, Task::Acked(_)));
+    }
+
     /// An error about something that we sent. Others are only reported.
     pub(super) fn peer_error(&mut self, from: SiteId, error: &SyncError) {
         let now = self.now.at;

@@ -64,7 +64,7 @@ pub(super) async fn poll<S: Store>(
     for (site, cursor) in std::mem::take(&mut txn.meta.rewind) {
         match txn.meta.logs.get_mut(&site) {
             // A server that has no clock is asked from the beginning.
-            Some(log) if log.cursor.is_some() => log.cursor = None,
+            Some(log) if log.cursor.is_some() => (log.cursor, log.echoed) = (None, 0),
             Some(_) | None => txn.meta.received.insert(site, cursor),
         }
     }

@@ -182,7 +182,8 @@ fn failure(thrown: &JsValue) -> Failure {
         status: code("status"),
         close_code: code("closeCode"),
         retry_after: number("retryAfter").and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok()),
-        needs_auth: field(thrown, "code").as_string().as_deref() == Some("needs-auth"),
+        needs_auth: field(thrown, "code") == "needs-auth",
+        timed_out: field(thrown, "code") == "request-timeout" || field(thrown, "name") == "TimeoutError",
         message: message.unwrap_or_else(|| "the call has failed".to_owned()),
     }
 }

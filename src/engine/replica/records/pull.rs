@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Replica, Standing};
-use crate::engine::replica::jobs::{After, Task};
+use crate::engine::replica::jobs::After;
 use crate::engine::replica::{CallId, ConnId, Event, Output, Problem, Pulled};
 use crate::engine::txn::{Advance, Complete, PullPage};
 use crate::wire::record;
@@ -16,24 +16,34 @@ pub(super) struct Round {
     uploaded: i64,
     /// The cursors that it has been at; the last one was asked with.
     cursors: Vec<Option<String>>,
+    /// Pages in a row that had nothing.
+    empty: u32,
     /// A page waits to be applied.
     applying: bool,
 }
+
+/// The most records that a page is asked for.
+const PAGE: usize = 1000;
+/// After so many empty pages in a row a server is taken to go round in circles, however new its cursors look.
+const MAX_EMPTY: u32 = 1000;
 
 impl Replica {
     /// Begins a round that has a reason, or asks for the next page.
     pub(super) fn tick_pull(&mut self) {
         let (uploaded, cursor) = (self.view.uploaded, self.view.cursor.clone());
-        let most = self.config.budget.changes;
+        let most = self.config.budget.changes.min(PAGE);
         let Some(records) = self.records() else { return };
         if records.round.is_none() && records.wanted {
             records.wanted = false;
             records.next_round = None;
-            records.round = Some(Round { uploaded, cursors: Vec::new(), applying: false });
+            records.round = Some(Round { uploaded, cursors: Vec::new(), empty: 0, applying: false });
         }
         let free = records.pull.is_free();
         let Some(round) = records.round.as_mut().filter(|round| free && !round.applying) else { return };
-        round.cursors.push(cursor.clone());
+        // A call that is made again asks for the same page.
+        if round.cursors.last() != Some(&cursor) {
+            round.cursors.push(cursor.clone());
+        }
         let batch = records.page.unwrap_or(most);
         let out = self.new_call();
         let Some(conn) = self.conn.as_ref().map(|conn| conn.id) else { return };
@@ -61,9 +71,11 @@ impl Replica {
         let asked = round.cursors.last().cloned().flatten();
         let first = round.cursors.len() == 1;
         let moves = page.cursor.is_some() && !round.cursors.contains(&page.cursor);
-        // An empty page, or one that leads nowhere, may say that there is more; asked again it would say the same.
-        let ends = !page.has_more || !moves || page.changes == "[]";
-        let complete = ends.then_some(Complete { uploaded: round.uploaded, wall_ms });
+        round.empty = if page.changes == "[]" { round.empty + 1 } else { 0 };
+        let lost = round.empty > MAX_EMPTY;
+        // A page that leads nowhere may say that there is more; asked again it would say the same.
+        let ends = !page.has_more || !moves || lost;
+        let complete = (ends && !lost).then_some(Complete { uploaded: round.uploaded, wall_ms });
         let log = records.upload.log;
         self.counters.received += rows.len() as u64;
         self.recount.saw(&rows);
@@ -113,12 +125,12 @@ impl Replica {
         self.outputs.extend(out.map(|(call, _)| Output::Abort { call }));
     }
 
-    /// The page was too large for somebody on the way.
-    pub(super) fn ask_for_less(&mut self) {
-        let most = self.config.budget.changes;
+    /// The page was too large for somebody on the way. `least`: no page is made smaller than that.
+    pub(super) fn ask_for_less(&mut self, least: usize) {
+        let most = self.config.budget.changes.min(PAGE);
         let Some(records) = self.records() else { return };
         let page = records.page.unwrap_or(most);
-        records.page = Some((page / 2).max(1));
+        records.page = Some((page / 2).max(least.min(page)));
     }
 
     /// Changes that nobody asked for: applied at once, and asked for as well, because they move no cursor.
@@ -148,7 +160,7 @@ impl Replica {
     /// The exchange with the remote is forgotten.
     pub(in crate::engine::replica) fn forgotten(&mut self, rejected: bool) {
         // What the remote has said before is void.
-        self.tasks.retain(|task| !matches!(task, Task::Acked(_)));
+        self.drop_bookings();
         self.drop_conn_tasks();
         self.abort_calls();
         if rejected {

@@ -1,7 +1,7 @@
 //! Pushes: the messages of the upload window one after the other, each until the server has said of every record what
 //! became of it. Decides which records go again; *uploaded* moves in a transaction, over settled messages only.
 
-use super::Records;
+use super::{Records, SMALL};
 use crate::engine::replica::upload::size;
 use crate::engine::replica::{CallId, ConnId, Event, Output, Problem, Replica};
 use crate::wire::record::{self, Fate};
@@ -90,6 +90,17 @@ impl Replica {
         records.push.failures = 0;
         records.upload.restart(uploaded);
         self.too_large(log, rows);
+    }
+
+    /// The push took too long. What was in it goes again, in smaller messages, when it is tried next.
+    pub(super) fn push_less(&mut self) {
+        let uploaded = self.view.uploaded;
+        let Some(records) = self.records() else { return };
+        let Some(was) = records.upload.front().map(|sent| size(&sent.rows)) else { return };
+        if was.changes > SMALL.changes || was.bytes > SMALL.bytes {
+            records.upload.restart(uploaded);
+            self.halve(was);
+        }
     }
 
     /// The connection was closed (1009) with this push under way.
