@@ -9,10 +9,8 @@ use std::time::Duration;
 
 use super::clock::Now;
 use super::link::Phase;
+use super::requests::Kind;
 use super::retry::{self, Verdict};
-
-/// A success with the very credentials that were refused elsewhere lets the app be asked again, but not more often.
-const ASKED_AGAIN_AFTER: Duration = Duration::from_mins(1);
 
 /// Counts the credentials that we have had, so that a refusal of older ones is told from one of the present ones.
 pub type Credentials = u32;
@@ -27,6 +25,7 @@ pub enum Input {
     Disconnect,
     /// A push or a pull was answered as the contract says.
     Served {
+        kind: Kind,
         sent_with: Credentials,
     },
     /// The check has found the server.
@@ -43,9 +42,10 @@ pub enum Input {
     },
     /// No answer came.
     Lost(Loss),
-    /// The server does not take the credentials that a request was sent with. `repeated`: this request was sent once
-    /// more already.
+    /// The server does not take the credentials that a request was sent with. `kind`: none for a check. `repeated`: this
+    /// request was sent once more already.
     Unauthenticated {
+        kind: Option<Kind>,
         sent_with: Credentials,
         repeated: bool,
     },
@@ -101,12 +101,20 @@ enum State {
         there: bool,
     },
     Offline,
-    /// Until a request is served, or the app says that it has new credentials. `there` as above.
+    /// Until a request proves our credentials, or the app says that it has new credentials. `there` as above.
     NeedsAuth {
         there: bool,
     },
     /// The app disconnected it.
     Closed,
+}
+
+/// What was refused last.
+#[derive(Debug, Clone, Copy)]
+struct Refusal {
+    /// None for a check.
+    kind: Option<Kind>,
+    credentials: Credentials,
 }
 
 /// Whether the app can be asked for credentials.
@@ -117,25 +125,22 @@ enum Asking {
     May,
     Now,
     /// It was asked, and nothing has shown since that it helped.
-    Spent {
-        since: Duration,
-    },
+    Spent,
 }
 
 /// - getters: [`status`](Reach::status), [`is_reachable`](Reach::is_reachable), [`credentials`](Reach::credentials)
 /// - [`handle`](Reach::handle) takes one input and says what comes next for its request.
 ///
 /// Invariants: between two proofs that credentials are good, or calls to reconnect, the app is asked once; a success is
-/// such a proof where its credentials are newer than all that were refused; only a success, `Reconnect` and `Disconnect`
-/// leave `NeedsAuth`; only what the server or the network has shown moves the state, never the end of a request by our
-/// own side.
+/// such a proof where its credentials are newer than the refused ones, or where its like was refused; only such a proof,
+/// `Reconnect` and `Disconnect` leave `NeedsAuth`; only what the server or the network has shown moves the state, never
+/// the end of a request by our own side.
 #[derive(Debug)]
 pub struct Reach {
     state: State,
     asking: Asking,
     credentials: Credentials,
-    /// The newest that were refused.
-    refused: Option<Credentials>,
+    refusal: Option<Refusal>,
 }
 
 impl Reach {
@@ -143,7 +148,7 @@ impl Reach {
     #[must_use]
     pub fn new(can_ask: bool) -> Self {
         let asking = if can_ask { Asking::May } else { Asking::Never };
-        Reach { state: State::Idle, asking, credentials: 0, refused: None }
+        Reach { state: State::Idle, asking, credentials: 0, refusal: None }
     }
 
     /// What to show.
@@ -191,9 +196,13 @@ impl Reach {
                 self.check();
             }
             Input::Disconnect => self.state = State::Closed,
-            Input::Served { sent_with } => {
-                self.proven(now, sent_with);
-                self.state = State::Open;
+            Input::Served { kind, sent_with } => {
+                if self.proves(kind, sent_with) {
+                    self.may_ask_again();
+                    self.state = State::Open;
+                } else {
+                    self.answered(State::Open);
+                }
             }
             Input::Reached => self.answered(State::Open),
             Input::CheckRefused { status, retry_after } => {
@@ -209,11 +218,11 @@ impl Reach {
                 Verdict::RetrySmaller | Verdict::NeedsAuth | Verdict::Fail => self.answered(State::Open),
             },
             Input::Lost(loss) => self.lost(loss),
-            Input::Unauthenticated { sent_with, repeated } => {
-                return self.unauthenticated(now, sent_with, repeated);
+            Input::Unauthenticated { kind, sent_with, repeated } => {
+                return self.unauthenticated(kind, sent_with, repeated);
             }
             Input::Asked { done } => {
-                self.asking = Asking::Spent { since: now.at };
+                self.asking = Asking::Spent;
                 self.credentials += u32::from(done);
             }
         }
@@ -255,17 +264,17 @@ impl Reach {
         };
     }
 
-    fn unauthenticated(&mut self, now: Now, sent_with: Credentials, repeated: bool) -> Next {
+    fn unauthenticated(&mut self, kind: Option<Kind>, sent_with: Credentials, repeated: bool) -> Next {
         if sent_with != self.credentials {
             // Of the present ones nothing is known.
             return if repeated { Next::Settle } else { Next::Repeat };
         }
         self.state = State::NeedsAuth { there: true };
-        self.refused = Some(sent_with);
+        self.refusal = Some(Refusal { kind, credentials: sent_with });
         match self.asking {
             Asking::May if repeated => {
                 // Another request has found them good, but they are what the app was asked for.
-                self.asking = Asking::Spent { since: now.at };
+                self.asking = Asking::Spent;
                 Next::Settle
             }
             _ if repeated => Next::Settle,
@@ -274,23 +283,21 @@ impl Reach {
                 Next::Ask
             }
             Asking::Now => Next::Wait,
-            Asking::Never | Asking::Spent { .. } => Next::Settle,
+            Asking::Never | Asking::Spent => Next::Settle,
         }
     }
 
-    /// A server that refuses pushes may well serve pulls: that alone is no reason to ask again and again.
-    fn proven(&mut self, now: Now, sent_with: Credentials) {
-        let newer = self.refused.is_none_or(|refused| refused < sent_with);
-        let long_ago = matches!(self.asking, Asking::Spent { since } if since + ASKED_AGAIN_AFTER <= now.at);
-        if newer || long_ago {
-            self.may_ask_again();
-        }
+    /// A server that refuses pushes may well serve pulls: that says nothing new of the credentials.
+    fn proves(&self, served: Kind, sent_with: Credentials) -> bool {
+        self.refusal.is_none_or(|Refusal { kind, credentials }| {
+            credentials < sent_with || kind.is_none_or(|refused| refused == served)
+        })
     }
 
     /// Credentials are good, or the app says that they are new.
     fn may_ask_again(&mut self) {
         match self.asking {
-            Asking::Spent { .. } => self.asking = Asking::May,
+            Asking::Spent => self.asking = Asking::May,
             Asking::Never | Asking::May | Asking::Now => {}
         }
     }

@@ -4,10 +4,14 @@ use crate::engine::clock::Jitter;
 const NOW: Now = Now { at: Duration::from_secs(5), wall_ms: 1_700_000_000_000 };
 const MINUTE: Duration = Duration::from_secs(60);
 
-const REFUSED_ONCE: Input = Input::Unauthenticated { sent_with: 0, repeated: false };
+const REFUSED_ONCE: Input = push_refused(0, false);
 
-/// With the credentials of the beginning.
-const SERVED: Input = Input::Served { sent_with: 0 };
+const fn push_refused(sent_with: Credentials, repeated: bool) -> Input {
+    Input::Unauthenticated { kind: Some(Kind::Push), sent_with, repeated }
+}
+
+/// A push, with the credentials of the beginning.
+const SERVED: Input = Input::Served { kind: Kind::Push, sent_with: 0 };
 
 fn refused(status: u16) -> Input {
     Input::Refused { status, retry_after: None }
@@ -115,9 +119,9 @@ fn the_app_is_asked_once_however_many_requests_are_refused() {
     assert_eq!(reach.handle(NOW, REFUSED_ONCE), Next::Wait);
     reach.handle(NOW, Input::Asked { done: true });
     assert_eq!(reach.handle(NOW, REFUSED_ONCE), Next::Repeat, "it was sent with the old credentials");
-    let again = Input::Unauthenticated { sent_with: reach.credentials(), repeated: true };
+    let again = push_refused(reach.credentials(), true);
     assert_eq!(reach.handle(NOW, again), Next::Settle);
-    let later = Input::Unauthenticated { sent_with: reach.credentials(), repeated: false };
+    let later = push_refused(reach.credentials(), false);
     assert_eq!(reach.handle(NOW, later), Next::Settle);
     assert_eq!(shown(&reach), "needs-auth (unauthenticated) +");
 }
@@ -126,45 +130,49 @@ fn the_app_is_asked_once_however_many_requests_are_refused() {
 fn an_app_that_fails_to_get_credentials_is_not_asked_again_before_a_success_or_a_reconnect() {
     for proof in [SERVED, Input::Reconnect] {
         let mut reach = after(&[REFUSED_ONCE, Input::Asked { done: false }]);
-        let refused =
-            |reach: &Reach| Input::Unauthenticated { sent_with: reach.credentials(), repeated: false };
+        let refused = |reach: &Reach| push_refused(reach.credentials(), false);
         let input = refused(&reach);
         assert_eq!(reach.handle(NOW, input), Next::Settle);
-        reach.handle(Now { at: NOW.at + ASKED_AGAIN_AFTER, ..NOW }, proof);
+        reach.handle(NOW, proof);
         let input = refused(&reach);
         assert_eq!(reach.handle(NOW, input), Next::Ask, "after {proof:?}");
     }
 }
 
 #[test]
-fn a_success_with_credentials_that_are_refused_elsewhere_asks_nobody_but_once_a_minute() {
-    let mut reach = after(&[REFUSED_ONCE, Input::Asked { done: true }]);
-    let again = Input::Unauthenticated { sent_with: 1, repeated: true };
-    let later = Input::Unauthenticated { sent_with: 1, repeated: false };
-    let served = Input::Served { sent_with: 1 };
-    // A pull is served before the push has come back, and again and again after it.
-    assert_eq!(reach.handle(NOW, served), Next::Settle);
-    assert_eq!(reach.handle(NOW, again), Next::Settle);
-    for _ in 0..20 {
-        reach.handle(NOW, served);
-        assert_eq!(shown(&reach), "open +", "what is shown heals");
-        assert_eq!(reach.handle(NOW, later), Next::Settle);
+fn pulls_that_are_served_heal_nothing_where_pushes_are_refused() {
+    for can_ask in [true, false] {
+        let mut reach = Reach::new(can_ask);
+        let mut asked = 0;
+        let mut credentials = 0;
+        for repeated in [false, true] {
+            asked += usize::from(reach.handle(NOW, push_refused(credentials, repeated)) == Next::Ask);
+            if asked == 1 && !repeated {
+                reach.handle(NOW, Input::Asked { done: true });
+                credentials = reach.credentials();
+                // With the new ones, before the push is refused with them.
+                reach.handle(NOW, Input::Served { kind: Kind::Pull, sent_with: credentials });
+            }
+        }
+        for _ in 0..20 {
+            reach.handle(NOW, Input::Served { kind: Kind::Pull, sent_with: credentials });
+            assert_eq!(shown(&reach), "needs-auth (unauthenticated) +");
+            assert_eq!(reach.handle(NOW, push_refused(credentials, false)), Next::Settle);
+        }
+        assert_eq!(asked, usize::from(can_ask));
+        reach.handle(NOW, Input::Served { kind: Kind::Push, sent_with: credentials });
+        assert_eq!(shown(&reach), "open +", "what was refused is served");
     }
-    let much_later = Now { at: NOW.at + ASKED_AGAIN_AFTER, ..NOW };
-    reach.handle(much_later, served);
-    assert_eq!(reach.handle(much_later, later), Next::Ask);
-    reach.handle(much_later, Input::Asked { done: true });
-    reach.handle(much_later, served);
-    assert_eq!(
-        reach.handle(much_later, Input::Unauthenticated { sent_with: 2, repeated: false }),
-        Next::Settle
-    );
 }
 
 #[test]
-fn a_success_with_newer_credentials_than_the_refused_ones_lets_the_app_be_asked_at_once() {
-    let mut reach = after(&[REFUSED_ONCE, Input::Asked { done: true }, Input::Served { sent_with: 1 }]);
-    assert_eq!(reach.handle(NOW, Input::Unauthenticated { sent_with: 1, repeated: false }), Next::Ask);
+fn whatever_is_served_proves_newer_credentials_and_heals_a_refused_check() {
+    let mut reach = after(&[REFUSED_ONCE, Input::Asked { done: true }]);
+    reach.handle(NOW, Input::Served { kind: Kind::Pull, sent_with: 1 });
+    assert_eq!(shown(&reach), "open +");
+    assert_eq!(reach.handle(NOW, push_refused(1, false)), Next::Ask);
+    let check = Input::Unauthenticated { kind: None, sent_with: 0, repeated: false };
+    assert_eq!(shown(&after(&[check, Input::Served { kind: Kind::Pull, sent_with: 0 }])), "open +");
 }
 
 #[test]
@@ -172,7 +180,7 @@ fn without_anybody_to_ask_a_refusal_is_final() {
     let mut reach = Reach::new(false);
     assert_eq!(reach.handle(NOW, REFUSED_ONCE), Next::Settle);
     reach.handle(NOW, Input::Reconnect);
-    let input = Input::Unauthenticated { sent_with: reach.credentials(), repeated: false };
+    let input = push_refused(reach.credentials(), false);
     assert_eq!(reach.handle(NOW, input), Next::Settle);
 }
 
@@ -180,7 +188,7 @@ fn without_anybody_to_ask_a_refusal_is_final() {
 fn a_refusal_of_older_credentials_says_nothing_about_the_present_ones() {
     for repeated in [false, true] {
         let mut reach = after(&[Input::Reconnect, Input::Reached]);
-        let next = reach.handle(NOW, Input::Unauthenticated { sent_with: 0, repeated });
+        let next = reach.handle(NOW, push_refused(0, repeated));
         assert_eq!(next, if repeated { Next::Settle } else { Next::Repeat });
         assert_eq!(shown(&reach), "open +");
     }
@@ -194,11 +202,12 @@ fn a_walk_of_any_length_keeps_the_invariants() {
     let (mut asking, mut asked_since_proof) = (false, 0);
     for step in 0..200_000 {
         let sent_with = reach.credentials().saturating_sub(u32::from(dice.unit() < 0.2));
+        let kind = if dice.unit() < 0.5 { Kind::Push } else { Kind::Pull };
         let input = match dice.next_u64() % 15 {
             0 => Input::Check,
             1 => Input::Reconnect,
             2 => Input::Disconnect,
-            3 => Input::Served { sent_with },
+            3 => Input::Served { kind, sent_with },
             4 => Input::Reached,
             5 => check_refused(404),
             6 => check_refused(503),
@@ -207,7 +216,11 @@ fn a_walk_of_any_length_keeps_the_invariants() {
             9 => Input::Lost(Loss::Network),
             10 => Input::Lost(Loss::Offline),
             11 if asking => Input::Asked { done: dice.unit() < 0.5 },
-            _ => Input::Unauthenticated { sent_with, repeated: dice.unit() < 0.3 },
+            _ => Input::Unauthenticated {
+                kind: Some(kind).filter(|_| dice.unit() < 0.9),
+                sent_with,
+                repeated: dice.unit() < 0.3,
+            },
         };
         let before = reach.status();
         let next = reach.handle(NOW, input);

@@ -51,7 +51,7 @@ pub(super) async fn read(call: &Call, sent_with: Credentials, response: &JsValue
         Task::Pull | Task::Check { .. } => &JsValue::UNDEFINED,
     };
     match validate::read(kind, pushed, &value) {
-        Ok(result) => Ended::With(Ok(result), Some(Input::Served { sent_with })),
+        Ok(result) => Ended::With(Ok(result), Some(Input::Served { kind, sent_with })),
         // One bad body says nothing about the server.
         Err(invalid) => Ended::With(Err(invalid), None),
     }

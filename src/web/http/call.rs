@@ -7,6 +7,7 @@ use wasm_bindgen::prelude::*;
 
 use super::limits::Limits;
 use super::request::Request;
+use crate::engine::requests::Kind;
 use crate::web::interop::{AbortListener, Deferred};
 
 #[derive(Debug)]
@@ -21,6 +22,15 @@ pub(super) enum Task {
 }
 
 impl Task {
+    /// None for a check.
+    pub(super) fn kind(&self) -> Option<Kind> {
+        match self {
+            Task::Push(_) => Some(Kind::Push),
+            Task::Pull => Some(Kind::Pull),
+            Task::Check { .. } => None,
+        }
+    }
+
     /// How the messages of its errors begin.
     pub(super) fn failed(&self) -> &'static str {
         match self {

@@ -46,15 +46,16 @@ async fn converse(driver: Rc<Driver>, call: Rc<Call>) {
         };
         // The app may take its time: no timeout runs while it is asked.
         call.attempt_ended();
-        let renewed = match driver.handle(Input::Unauthenticated { sent_with, repeated }) {
-            Next::Settle => return driver.settle(&call, &Err(error.into()), None),
-            Next::Repeat => Ok(JsValue::UNDEFINED),
-            Next::Ask => renew(&driver).await,
-            Next::Wait => {
-                let asking = driver.asking.borrow().as_ref().map(|asking| asking.promise.clone());
-                known(Ok(asking.into())).await
-            }
-        };
+        let renewed =
+            match driver.handle(Input::Unauthenticated { kind: call.task.kind(), sent_with, repeated }) {
+                Next::Settle => return driver.settle(&call, &Err(error.into()), None),
+                Next::Repeat => Ok(JsValue::UNDEFINED),
+                Next::Ask => renew(&driver).await,
+                Next::Wait => {
+                    let asking = driver.asking.borrow().as_ref().map(|asking| asking.promise.clone());
+                    known(Ok(asking.into())).await
+                }
+            };
         if let Err(thrown) = renewed {
             return driver.settle(&call, &Err(error.cause(&thrown).into()), None);
         }
