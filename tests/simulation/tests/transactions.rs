@@ -113,9 +113,15 @@ fn page(rows: Vec<Change>, asked: Option<&str>, cursor: &str, uploaded: i64) -> 
 
 /// A device that has uploaded a row of its own to a server, and has pulled to the end since.
 fn device_of_a_server() -> (Disk, Vec<Change>) {
+    device_with_rows(&[1])
+}
+
+fn device_with_rows(keys: &[i64]) -> (Disk, Vec<Change>) {
     let mut disk = disk();
     run(&mut disk, &Job::Start { run: Run::new("next").unwrap(), tables: None, log: Some(SERVER) });
-    write(&mut disk, 1);
+    for key in keys {
+        write(&mut disk, *key);
+    }
     let upload = run(&mut disk, &Job::Upload { log: SERVER, after: 0, scope: scope() });
     let What::Upload { current, changes, .. } = upload.what else { panic!("an upload") };
     let acked = Acked {
@@ -152,13 +158,20 @@ fn a_page_counts_only_while_the_cursor_that_it_was_asked_with_is_held() {
 
 #[test]
 fn a_server_that_shows_again_what_lies_behind_the_cursor_is_doubted() {
-    let (mut disk, ours) = device_of_a_server();
-    let asked_anew = run(&mut disk, &page(ours.clone(), Some("1"), "2", 1));
+    let (mut disk, ours) = device_with_rows(&[1, 2]);
+    let asked_anew = run(&mut disk, &page(ours.clone(), Some("1"), "2", 2));
     assert!(asked_anew.view.doubt);
     let forgotten = run(&mut disk, &Job::Resync { rejected: false });
     assert_eq!((forgotten.view.doubt, forgotten.view.cursor, forgotten.view.uploaded), (false, None, 0));
     let again = run(&mut disk, &page(ours, None, "1", 0));
     assert!(!again.view.doubt, "from the beginning it has to");
+}
+
+#[test]
+fn a_server_whose_cursor_includes_the_last_row_is_not_doubted() {
+    let (mut disk, mut ours) = device_with_rows(&[1, 2]);
+    let last = ours.split_off(ours.len() - 1);
+    assert!(!run(&mut disk, &page(last, Some("1"), "2", 2)).view.doubt);
 }
 
 #[test]
