@@ -25,6 +25,9 @@ use watch::{Rhythm, Watch};
 /// A socket that stayed open so long has proved the peer's health, whatever it said.
 pub const PROVEN_AFTER: Duration = Duration::from_secs(30);
 
+/// So often the app is asked where each answer helps for a moment only: a server may serve first and refuse then.
+pub const QUESTIONS: u32 = 3;
+
 #[derive(Debug)]
 enum State {
     /// Never asked to connect.
@@ -74,7 +77,8 @@ enum State {
 ///
 /// Invariants: at most one socket is alive, and its number is greater than that of every other before it; an event of
 /// a socket that is not alive changes nothing; a call to connect is settled exactly once; only an open socket is
-/// probed; the app is asked for credentials once for each socket that stayed open or word of its own.
+/// probed; the app is asked for credentials once for each proof of health or word of its own, and no more than
+/// [`QUESTIONS`] times between two sockets that stayed open.
 #[derive(Debug)]
 pub struct Link {
     state: State,
@@ -89,8 +93,10 @@ pub struct Link {
     /// No signal makes an attempt before then.
     early_from: Duration,
     asks_auth: bool,
-    /// Whether a refusal may ask the app: not again before a socket has stayed open or the app has done something for it.
+    /// Whether a refusal may ask the app: not again before the peer or the app has done something for it.
     may_ask: bool,
+    /// That were asked since a socket has stayed open.
+    questions: u32,
     last_ask: AskId,
     close: Option<(CloseCode, String)>,
     outputs: VecDeque<Output>,
@@ -113,6 +119,7 @@ impl Link {
             early_from: Duration::ZERO,
             asks_auth: config.asks_auth,
             may_ask: config.asks_auth,
+            questions: 0,
             last_ask: 0,
             close: None,
             outputs: VecDeque::new(),
@@ -210,9 +217,9 @@ impl Link {
                 }
             }
             Input::Healthy { socket } => {
-                // One answer is no proof of the credentials: a server may serve first and refuse then.
                 if self.socket() == Some(socket) {
                     self.backoff.reset();
+                    self.may_ask = self.asks_auth && self.questions < QUESTIONS;
                 }
             }
             Input::Pause { delay } => self.pause_until = now.at + delay.min(LONGEST),
@@ -262,6 +269,7 @@ impl Link {
 
     fn reconnect(&mut self, now: Now) {
         self.may_ask = self.asks_auth;
+        self.questions = 0;
         self.end_socket();
         self.start_over(now);
     }

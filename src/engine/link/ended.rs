@@ -81,6 +81,7 @@ impl Link {
     fn refused(&mut self, reason: &'static str) {
         let asking = std::mem::take(&mut self.may_ask).then(|| {
             self.last_ask += 1;
+            self.questions += 1;
             self.last_ask
         });
         self.become_state(State::NeedsAuth { reason, asking });
@@ -117,5 +118,6 @@ impl Link {
     pub(super) fn proven(&mut self) {
         self.backoff.reset();
         self.may_ask = self.asks_auth;
+        self.questions = 0;
     }
 }

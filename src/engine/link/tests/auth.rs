@@ -54,7 +54,7 @@ fn without_an_answer_it_stays_in_need() {
 }
 
 #[test]
-fn the_app_can_be_asked_again_when_it_has_done_something_for_it_or_a_socket_has_stayed_open() {
+fn the_app_can_be_asked_again_when_it_or_the_peer_has_done_something_for_it() {
     type Deed = fn(&mut Rig);
     let deeds: [(Deed, usize); 5] = [
         (|_| {}, 0),
@@ -65,7 +65,7 @@ fn the_app_can_be_asked_again_when_it_has_done_something_for_it_or_a_socket_has_
                 rig.opened();
                 rig.feed(Input::Healthy { socket: rig.last });
             },
-            0,
+            1,
         ),
         (
             |rig| {
@@ -88,7 +88,7 @@ fn the_app_can_be_asked_again_when_it_has_done_something_for_it_or_a_socket_has_
 }
 
 #[test]
-fn a_server_that_serves_and_then_refuses_is_neither_hammered_nor_asked_about_again() {
+fn a_server_that_serves_and_then_refuses_is_not_asked_about_for_ever() {
     let mut rig = Rig::new(0);
     rig.feed(Input::Connect);
     let mut asked = 0;
@@ -98,7 +98,10 @@ fn a_server_that_serves_and_then_refuses_is_neither_hammered_nor_asked_about_aga
         asked += asks(&rig.closed(4001));
         rig.feed(Input::AuthAnswered { ask: rig.last_ask, kept: true });
     }
-    assert_eq!((asked, rig.last, rig.place()), (1, 2, Place::NeedsAuth));
+    assert_eq!((asked, rig.last, rig.place()), (3, 4, Place::NeedsAuth));
+    rig.feed(Input::Reconnect);
+    rig.opened();
+    assert_eq!(asks(&rig.closed(4001)), 1, "the app has done something for it");
 }
 
 #[test]

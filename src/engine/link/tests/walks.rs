@@ -65,7 +65,8 @@ fn no_walk_of_events_whatever_breaks_an_invariant() {
                 !matches!(rig.phase(), Phase::Connecting | Phase::Open | Phase::Waiting | Phase::Offline);
             may_ask |= input == Input::Reconnect || (input == Input::Connect && stopped);
             let was_open = rig.phase() == Phase::Open;
-            may_ask |= was_open && rig.now - since >= PROVEN_AFTER;
+            let healthy = input == Input::Healthy { socket: rig.last };
+            may_ask |= was_open && (healthy || rig.now - since >= PROVEN_AFTER);
             rig.feed(input.clone());
             if !was_open && rig.phase() == Phase::Open {
                 since = rig.now;
