@@ -53,13 +53,16 @@ impl Driver {
         self.calls.open.borrow_mut().push((call, controller.clone()));
         let driver = self.clone();
         spawn_local(async move {
-            let end = driver.perform(&what, &field(&controller, "signal")).await;
+            let end = driver.perform(call, &what, &field(&controller, "signal")).await;
             let end = end.and_then(|answer| read(conn, call, &what, &answer));
             if !driver.calls.forget(call) {
                 return; // given up
             }
             let input = match end {
-                Ok(input) => input,
+                Ok(input) => {
+                    driver.calls.connected.set(true);
+                    input
+                }
                 Err(thrown) => {
                     let failure = failure(&thrown);
                     driver.calls.thrown.replace(Some(thrown));
@@ -71,8 +74,11 @@ impl Driver {
         });
     }
 
-    async fn perform(&self, what: &Call, signal: &JsValue) -> Result<JsValue, JsValue> {
+    async fn perform(&self, call: CallId, what: &Call, signal: &JsValue) -> Result<JsValue, JsValue> {
         self.see_to_a_connection().await;
+        if !self.calls.is_open(call) {
+            return Err(JsValue::UNDEFINED); // given up meanwhile
+        }
         let transport = &self.options.transport;
         let mut options = vec![("signal", signal.clone())];
         let answer = match what {
@@ -90,14 +96,15 @@ impl Driver {
     }
 
     /// A transport that has `connect()` and does not say how it is doing gets it called before the first call, and
-    /// whenever it says that it is not connected. If that fails the call says what is wrong.
+    /// whenever it says that it is not connected, but not where calls succeed without. If that fails the call says what
+    /// is wrong.
     async fn see_to_a_connection(&self) {
         let transport = &self.options.transport;
         if self.follows_state() || !has_method(transport, "connect") {
             return;
         }
-        let lost = || has_method(transport, "isConnected") && transport.is_connected() == Ok(JsValue::FALSE);
-        if self.calls.connected.get() && !lost() {
+        let said = has_method(transport, "isConnected").then(|| transport.is_connected().unwrap_or_default());
+        if said.and_then(|said| said.as_bool()).unwrap_or_else(|| self.calls.connected.get()) {
             return;
         }
         let under_way = self.calls.connecting.borrow().clone();
@@ -112,7 +119,11 @@ impl Driver {
                 promise
             }
         };
-        let result = JsFuture::from(connecting).await;
+        let result = JsFuture::from(connecting.clone()).await;
+        let is_ours = |stored: &Promise| js_sys::Object::is(stored, &connecting);
+        if !self.calls.connecting.borrow().as_ref().is_some_and(is_ours) {
+            return; // told by another call, or of a connection that nobody wants any more
+        }
         self.calls.connecting.take();
         self.calls.connected.set(result.is_ok());
         // Told once in a row.
@@ -144,6 +155,10 @@ impl Driver {
 }
 
 impl Calls {
+    fn is_open(&self, call: CallId) -> bool {
+        self.open.borrow().iter().any(|(other, _)| *other == call)
+    }
+
     /// False for a call that was given up.
     fn forget(&self, call: CallId) -> bool {
         let mut open = self.open.borrow_mut();
