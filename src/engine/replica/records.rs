@@ -298,7 +298,8 @@ impl Replica {
             Standing::Failed { reason, .. } => Some((State::Failed, Some((*reason).to_owned()))),
             Standing::Good => match link {
                 LinkState::Offline { reason } => Some((State::Offline, Some(reason.clone()))),
-                LinkState::NeedsAuth { reason } => Some((State::NeedsAuth, Some(reason.clone()))),
+                // The transport asks for new credentials; the end of the call tells whether it got any.
+                LinkState::NeedsAuth { .. } => Some((State::Connecting, None)),
                 LinkState::Connecting { .. } | LinkState::Failed { .. } => {
                     (records.push.failures + records.pull.failures > 0).then_some((State::Connecting, None))
                 }
