@@ -333,7 +333,7 @@ impl Driver {
 
     fn healthy(&self, conn: ConnId) {
         let transport = &self.options.transport;
-        self.auth.proven();
+        self.auth.served();
         if self.conn.get() == Some(conn)
             && super::interop::has_method(transport, "healthy")
             && let Err(thrown) = transport.healthy()

@@ -1,6 +1,7 @@
 //! What the browser tells of the device and the page: network, visibility, freezing, the way out and back. Decides
 //! nothing, and takes for granted nothing: a worker has no document, Node no events, a device may be wrong about
-//! itself. Used by `ws::driver` while its transport is wanted.
+//! itself. Used by `ws::driver` while its transport is wanted, and by `driver` where the
+//! transport keeps no connection.
 
 use js_sys::Function;
 use wasm_bindgen::prelude::*;

@@ -3,32 +3,72 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::Driver;
-use crate::engine::replica::{Input, State};
+use crate::engine::link::{PROVEN_AFTER, QUESTIONS};
+use crate::engine::replica::{Input, LinkState, State};
 use crate::web::error::SyncError;
 use crate::web::events::EventName;
 use crate::web::interop::has_method;
+use crate::web::timer;
+use crate::web::transport::{Said, read_status};
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy)]
 enum Stage {
     #[default]
     Fresh,
-    /// Asked, or answered and not proved yet: another refusal is not asked about.
-    Asked,
+    Asking,
+    /// Answered then; `served`: the remote has answered a request since.
+    Asked {
+        at: Duration,
+        served: bool,
+    },
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Auth(Cell<Stage>);
+pub(super) struct Auth {
+    stage: Cell<Stage>,
+    /// Questions that followed each other closely: a remote may serve pulls and refuse pushes.
+    in_a_row: Cell<u32>,
+}
 
 impl Auth {
-    /// The remote has taken the credentials, or the app wants another try.
-    pub(super) fn proven(&self) {
-        self.0.set(Stage::Fresh);
+    /// A session begins.
+    pub(super) fn begin(&self) {
+        self.stage.set(Stage::Fresh);
+        self.in_a_row.set(0);
+    }
+
+    /// The app wants another try.
+    fn renewed(&self) {
+        if let Stage::Asked { .. } = self.stage.get() {
+            self.begin();
+        }
+    }
+
+    /// The remote has served a request: what it refuses later is worth a question, though not for ever.
+    pub(super) fn served(&self) {
+        if let Stage::Asked { at, .. } = self.stage.get() {
+            self.stage.set(Stage::Asked { at, served: true });
+        }
+    }
+
+    fn may_ask(&self, now: Duration) -> bool {
+        match self.stage.get() {
+            Stage::Fresh => true,
+            Stage::Asking | Stage::Asked { served: false, .. } => false,
+            Stage::Asked { at, served: true } => {
+                if at + PROVEN_AFTER <= now {
+                    self.in_a_row.set(0);
+                }
+                self.in_a_row.get() < QUESTIONS
+            }
+        }
     }
 }
 
@@ -36,9 +76,11 @@ impl Driver {
     /// The remote refuses the credentials.
     pub(super) fn auth_required(self: &Rc<Self>) {
         let Some(ask) = self.options.on_auth_required.dyn_ref::<Function>().cloned() else { return };
-        if self.auth.0.replace(Stage::Asked) == Stage::Asked {
+        if !self.auth.may_ask(timer::now().at) {
             return;
         }
+        self.auth.stage.set(Stage::Asking);
+        self.auth.in_a_row.set(self.auth.in_a_row.get() + 1);
         let driver = self.clone();
         let epoch = self.epoch.get();
         spawn_local(async move {
@@ -49,6 +91,7 @@ impl Driver {
             if driver.epoch.get() != epoch {
                 return;
             }
+            driver.auth.stage.set(Stage::Asked { at: timer::now().at, served: false });
             match answer {
                 Ok(_) => driver.try_again(),
                 Err(thrown) => {
@@ -66,10 +109,19 @@ impl Driver {
         self.feed(Input::SyncNow);
     }
 
+    /// The transport has stopped by itself, and goes on only when it is told to.
+    fn has_failed(&self) -> bool {
+        let status = self.options.transport.status().unwrap_or_default();
+        let said = read_status(&status, timer::now());
+        self.follows_state() && matches!(said, Said::Not { link: LinkState::Failed { .. }, .. })
+    }
+
     /// The app wants everything now.
     pub(super) fn sync_now(self: &Rc<Self>) {
         if self.replica_status().state == State::NeedsAuth {
-            self.auth.proven();
+            self.auth.renewed();
+            self.try_again();
+        } else if self.has_failed() {
             self.try_again();
         } else {
             self.feed(Input::SyncNow);

@@ -1,7 +1,9 @@
 //! The transport as this session uses it: what it tells, and when it counts as open. Decides which of its states are
 //! connections; what they mean for replication is the replica's. Called by `session` and by the transport.
 
+use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
@@ -9,10 +11,15 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::Driver;
 use super::session::{Session, Subscription};
+use crate::engine::link::Input as Signal;
 use crate::engine::replica::{Input, LinkState, State};
 use crate::web::interop::{field, has_method, to_json};
+use crate::web::signals::Signals;
 use crate::web::timer;
 use crate::web::transport::{Said, read_status};
+
+/// Signals are cheap, rounds are not.
+const SIGNALS_APART: Duration = Duration::from_secs(30);
 
 type Listen = fn(&Rc<Driver>) -> Result<Subscription, JsValue>;
 
@@ -75,9 +82,34 @@ impl Driver {
         self.feed(Input::Opened { conn });
     }
 
+    /// For listeners, which an object of the app may keep for longer than it was asked to.
+    fn of_this_session(self: &Rc<Self>) -> impl Fn() -> Option<Rc<Driver>> + use<> {
+        let (driver, epoch) = (Rc::downgrade(self), self.epoch.get());
+        move || driver.upgrade().filter(|driver| driver.epoch.get() == epoch)
+    }
+
+    /// Where there is no connection, nobody else notices that now is a good moment.
+    pub(super) fn listen_to_page(self: &Rc<Self>) -> Option<Signals> {
+        if self.follows_state() {
+            return None;
+        }
+        let (here, next) = (self.of_this_session(), Cell::new(Duration::ZERO));
+        Some(Signals::listen(move |signal| {
+            let good =
+                matches!(signal, Signal::Online | Signal::Shown | Signal::Resumed | Signal::PageShown { .. });
+            let now = timer::now().at;
+            let Some(driver) = here().filter(|_| good && next.get() <= now) else { return };
+            if !matches!(driver.replica_status().state, State::NeedsAuth | State::Failed) {
+                next.set(now + SIGNALS_APART);
+                driver.feed(Input::SyncNow);
+            }
+        }))
+    }
+
     fn listen_to_probes(self: &Rc<Self>) -> Result<Subscription, JsValue> {
-        let driver = self.clone();
+        let here = self.of_this_session();
         let listener = Closure::<dyn FnMut() -> bool>::new(move || {
+            let Some(driver) = here() else { return false };
             driver.feed(Input::Probe);
             driver.conn.get().is_some() && driver.replica.borrow().must_be_answered()
         });
@@ -85,8 +117,9 @@ impl Driver {
     }
 
     fn listen_to_server_pushes(self: &Rc<Self>) -> Result<Subscription, JsValue> {
-        let driver = self.clone();
+        let here = self.of_this_session();
         let listener = Closure::<dyn FnMut(JsValue)>::new(move |changes: JsValue| {
+            let Some(driver) = here() else { return };
             if let Some(conn) = driver.conn.get() {
                 let changes = to_json(&changes).ok().and_then(|text| text.as_string()).unwrap_or_default();
                 driver.feed(Input::ServerPush { conn, changes });
@@ -96,8 +129,9 @@ impl Driver {
     }
 
     fn listen_to_messages(self: &Rc<Self>) -> Result<Subscription, JsValue> {
-        let driver = self.clone();
+        let here = self.of_this_session();
         let listener = Closure::<dyn FnMut(JsValue)>::new(move |frame: JsValue| {
+            let Some(driver) = here() else { return };
             if let (Some(conn), Some(text)) = (driver.conn.get(), frame.as_string()) {
                 driver.feed(Input::Received { conn, text });
             }
@@ -106,9 +140,12 @@ impl Driver {
     }
 
     fn listen_to_state(self: &Rc<Self>) -> Result<Subscription, JsValue> {
-        let driver = self.clone();
-        let listener =
-            Closure::<dyn FnMut(JsValue)>::new(move |status: JsValue| driver.transport_said(&status));
+        let here = self.of_this_session();
+        let listener = Closure::<dyn FnMut(JsValue)>::new(move |status: JsValue| {
+            if let Some(driver) = here() {
+                driver.transport_said(&status);
+            }
+        });
         Subscription::new(listener, |listener| self.options.transport.on_state_change(listener))
     }
 
@@ -130,7 +167,12 @@ impl Driver {
                 if let Some(conn) = self.conn.take() {
                     self.feed(Input::Closed { conn, close_code });
                 }
+                let failed =
+                    if let LinkState::Failed { reason } = &link { Some(reason.clone()) } else { None };
                 self.feed(Input::Link(link));
+                if let Some(reason) = failed {
+                    self.fail_rounds(&reason);
+                }
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::sorted::SortedMap;
 use crate::text;
 use crate::web::events::{self, EventName};
 use crate::web::interop::{Deferred, field, has_method, object, random_u64};
+use crate::web::signals::Signals;
 use crate::web::store::TABLE_PREFIX;
 use crate::web::store::pace::macrotask;
 use crate::web::tabs::{self, Candidacy, Channel, Lead};
@@ -38,6 +39,7 @@ pub(super) enum Session {
     Leading {
         line: Line,
         _subscriptions: Vec<Subscription>,
+        _signals: Option<Signals>,
         lead: Option<Lead>,
     },
 }
@@ -61,7 +63,7 @@ pub(super) struct Leader {
 #[derive(Debug)]
 pub(super) struct Subscription {
     off: JsValue,
-    _listener: Box<dyn std::any::Any>,
+    listener: Option<Box<dyn std::any::Any>>,
 }
 
 impl Subscription {
@@ -74,7 +76,7 @@ impl Subscription {
         F: ?Sized + 'static,
     {
         let off = subscribe(listener.as_ref().unchecked_ref())?;
-        Ok(Subscription { off, _listener: Box::new(listener) })
+        Ok(Subscription { off, listener: Some(Box::new(listener)) })
     }
 }
 
@@ -83,6 +85,9 @@ impl Drop for Subscription {
         if let Some(off) = self.off.dyn_ref::<Function>() {
             // Nothing can be done about an unsubscribe that throws.
             let _ = off.call0(&JsValue::UNDEFINED);
+        } else {
+            // It will go on being called, and what is freed would throw.
+            std::mem::forget(self.listener.take());
         }
     }
 }
@@ -252,11 +257,12 @@ impl Driver {
 
     fn lead(self: &Rc<Self>, lead: Option<Lead>) {
         let (subscriptions, failed) = self.listen_to_transport();
-        self.enter(|line| Session::Leading { line, _subscriptions: subscriptions, lead });
+        let signals = self.listen_to_page();
+        self.enter(|line| Session::Leading { line, _subscriptions: subscriptions, _signals: signals, lead });
         if let Some((name, thrown)) = failed {
             self.transport_threw(name, &thrown);
         }
-        self.auth.proven();
+        self.auth.begin();
         self.feed(Input::Start { run: Run::from_random(random_u64()) });
         self.tell_tabs("lead", &[]);
         self.renew_waits();

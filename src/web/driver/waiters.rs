@@ -24,7 +24,7 @@ enum Waiter {
     /// Listens to its signal for as long as it stands here.
     Local { level: Level, answer: Deferred, _abort: Option<AbortListener> },
     /// Of a following tab, under that tab's number.
-    Remote { tab: String, number: f64 },
+    Remote { tab: String, number: f64, level: Level },
 }
 
 impl Waiters {
@@ -47,11 +47,22 @@ impl Waiters {
             .collect()
     }
 
+    fn rounds(&self) -> Vec<WaitId> {
+        let list = self.list.borrow();
+        list.iter()
+            .filter_map(|(id, waiter)| match waiter {
+                Waiter::Local { level, .. } | Waiter::Remote { level, .. } => {
+                    matches!(level, Level::Round | Level::Resync).then_some(*id)
+                }
+            })
+            .collect()
+    }
+
     fn remote(&self, tab: &str, number: f64) -> Option<WaitId> {
         let list = self.list.borrow();
         list.iter().find_map(|(id, waiter)| match waiter {
             #[allow(clippy::float_cmp)] // a whole number that came through unchanged
-            Waiter::Remote { tab: of, number: known } if of == tab && *known == number => Some(*id),
+            Waiter::Remote { tab: of, number: known, .. } if of == tab && *known == number => Some(*id),
             Waiter::Remote { .. } | Waiter::Local { .. } => None,
         })
     }
@@ -112,7 +123,7 @@ impl Driver {
             return;
         }
         let id = self.waiters.next_id();
-        self.waiters.list.borrow_mut().insert(id, Waiter::Remote { tab, number });
+        self.waiters.list.borrow_mut().insert(id, Waiter::Remote { tab, number, level });
         self.wait_here(id, level);
     }
 
@@ -147,7 +158,7 @@ impl Driver {
                 Ok(()) => answer.resolve(&JsValue::UNDEFINED),
                 Err(problem) => answer.reject(&problem.into()),
             },
-            Some(Waiter::Remote { tab, number }) => {
+            Some(Waiter::Remote { tab, number, .. }) => {
                 // The leader stops, not they: the next leader will be asked.
                 if result.as_ref().is_err_and(|problem| problem.code == "stopped") {
                     return;
@@ -161,6 +172,15 @@ impl Driver {
                 });
                 self.tell_tabs("settled", &[("to", tab.into()), ("number", number.into()), ("error", error)]);
             }
+        }
+    }
+
+    /// The transport has stopped by itself: the rounds that somebody waits for do not come about.
+    pub(super) fn fail_rounds(self: &Rc<Self>, reason: &str) {
+        for wait in self.waiters.rounds() {
+            self.feed(Input::Cancel { wait });
+            let message = ["the transport has failed: ", reason].concat();
+            self.settled(wait, Err(Problem { code: "gave-up", message, retryable: true }));
         }
     }
 
@@ -209,7 +229,7 @@ fn level_from(word: &str) -> Option<Level> {
 
 /// The codes with which a wait can fail.
 fn known_code(code: &str) -> &'static str {
-    const CODES: [&str; 10] = [
+    const CODES: [&str; 11] = [
         "not-storing",
         "account-changed",
         "cloned-database",
@@ -220,6 +240,7 @@ fn known_code(code: &str) -> &'static str {
         "peer-error",
         "needs-auth",
         "http-status",
+        "gave-up",
     ];
     CODES.into_iter().find(|known| *known == code).unwrap_or("database-failed")
 }
