@@ -111,7 +111,8 @@ export interface TransportStatus {
 /**
  * Asked when the server refuses our credentials (HTTP 401, close codes 4001 and 4401): get new ones, so that `url` or
  * `headers` can give them. Asked once, however many requests wait for it; when it is done, one more attempt is made.
- * When that is refused too, or this fails, the state stays "needs-auth" until `reconnect()`.
+ * When that is refused too, or this fails, the state stays "needs-auth" until `reconnect()`; also when the server takes
+ * new credentials and refuses them a moment later, again and again.
  */
 export type AuthRequired = () => void | Promise<void>;
 

@@ -177,8 +177,7 @@ for (const [one, other] of [["POST", "WS"], ["WS", "GET"]]) {
   });
 }
 
-// Today it waits for the end of its pause, which grows to a minute: nobody but WsTransport hears of the network.
-test("over HTTP, too, a browser goes on at once when the network is back", { todo: "only the pause ends" }, async () => {
+test("over HTTP, too, a browser goes on at once when the network is back", async () => {
   const server = await serve();
   const device = await Browser.open(server, "POST");
   await device.reaches("a first sync", ({ state }) => state === "live");
