@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{CallId, ConnId};
 use super::ask::{Asked, Asks};
 use super::plain::Plain;
 use super::records::Records;
 use super::upload::Upload;
+use super::{CallId, ConnId};
 use crate::sorted::SortedMap;
 use crate::wire::{Run, SiteId};
 
