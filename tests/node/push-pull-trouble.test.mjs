@@ -4,21 +4,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { device, exact, settled, until } from "./harness.mjs";
-import { Records, refusal } from "./records.mjs";
+import { exact, until } from "./harness.mjs";
+import { Records, refusal, start, stop, synced } from "./records.mjs";
 
-const T = ["CREATE TABLE t (id INTEGER PRIMARY KEY NOT NULL, a, b REAL, c TEXT)"];
-const stop = (...devices) => Promise.all(devices.map(({ client }) => client.stop()));
-const start = async (server, options = {}) => {
-  const made = await device(null, T, { transport: server.transport(options.methods), start: false, ...options });
-  await made.client.start();
-  return made;
-};
-const synced = async (...devices) => {
-  for (const { client } of devices) await client.waitForSynced();
-  for (const { client } of devices) await client.syncNow();
-  return settled(...devices);
-};
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 test("a server that has lost data is noticed also when the first pull after its return fails", async () => {

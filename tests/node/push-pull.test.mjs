@@ -3,20 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { device, exact, settled, SyncClient, until } from "./harness.mjs";
 import { open } from "./database.mjs";
-import { Records, refusal } from "./records.mjs";
-
-const T = ["CREATE TABLE t (id INTEGER PRIMARY KEY NOT NULL, a, b REAL, c TEXT)"];
-const stop = (...devices) => Promise.all(devices.map(({ client }) => client.stop()));
-const start = async (server, options = {}) => {
-  const made = await device(null, T, { transport: server.transport(options.methods), start: false, ...options });
-  await made.client.start();
-  return made;
-};
-const synced = async (...devices) => {
-  for (const { client } of devices) await client.waitForSynced();
-  for (const { client } of devices) await client.syncNow();
-  return settled(...devices);
-};
+import { Records, refusal, start, stop, synced, T } from "./records.mjs";
 
 test("two databases keep in step over any object with push and pull", async () => {
   const server = new Records();

@@ -1,4 +1,23 @@
 // A server of the push-pull contract inside the process, and transports to it: the smallest SyncTransport there is.
+import { device, settled } from "./harness.mjs";
+
+export const T = ["CREATE TABLE t (id INTEGER PRIMARY KEY NOT NULL, a, b REAL, c TEXT)"];
+
+/** A database whose client was started on such a server; `methods` replaces some of its transport's. */
+export async function start(server, options = {}) {
+  const made = await device(null, T, { transport: server.transport(options.methods), start: false, ...options });
+  await made.client.start();
+  return made;
+}
+
+export const stop = (...devices) => Promise.all(devices.map(({ client }) => client.stop()));
+
+/** Waits until everything is stored, asked for and equal; returns what all of them hold. */
+export async function synced(...devices) {
+  for (const { client } of devices) await client.waitForSynced();
+  for (const { client } of devices) await client.syncNow();
+  return settled(...devices);
+}
 
 /** What a call is rejected with. */
 export function refusal({ message = "refused", ...fields }) {
