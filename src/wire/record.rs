@@ -85,22 +85,22 @@ fn write_data(out: &mut String, change: &Change) {
 /// # Errors
 /// When the text is no JSON array.
 pub fn read(text: &str) -> Result<Vec<Row>, WireError> {
-    let records = json::parse(text, |reader| reader.list(read_record))?;
-    Ok(records.into_iter().flatten().collect())
+    // A page may be full of records that are not ours: none of those takes the place of a row.
+    let records = json::parse(text, |reader| reader.list(Reader::skip))?;
+    Ok(records.into_iter().filter_map(read_record).collect())
 }
 
-fn read_record(reader: &mut Reader<'_>) -> Result<Option<Row>, Fault> {
-    let text = reader.skip()?;
+fn read_record(text: &str) -> Option<Row> {
     let names = ["id", "recordId", "collection", "type", "data"];
-    let Some([name, record, collection, kind, Some(data)]) = fields(text, names) else { return Ok(None) };
-    let Some(data) = Data::read(data).filter(|_| kind != Some("\"delete\"")) else { return Ok(None) };
+    let [name, record, collection, kind, data] = fields(text, names)?;
+    let data = Data::read(data?).filter(|_| kind != Some("\"delete\""))?;
     let row = data.change(collection).and_then(|change| {
         // A server may name its records anew, but not what they are about.
         let id = id(&change);
         let named = [record, name].into_iter().flatten().filter_map(string).any(|name| name == id);
         if named { Ok(change) } else { Err(RowCode::MalformedRow) }
     });
-    Ok(Some(row.map_err(|code| BadRow { code, text: text.to_owned() })))
+    Some(row.map_err(|code| BadRow { code, text: text.to_owned() }))
 }
 
 /// The JSON of these fields of an object, in this order; others are passed over. `None` for what is no object.
