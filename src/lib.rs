@@ -1,7 +1,8 @@
 //! crsqlite-sync: keeps the cr-sqlite database of a web app in step with the user's other devices.
 //!
-//! Three layers, dependencies down only:
+//! Three layers and the names of their rules, dependencies down only:
 //!
+//! - [`rules`]: what must not be left out, so that a test can see what happens when it is.
 //! - [`wire`]: what is said. Messages of both protocols, changes, values, validation.
 //! - [`engine`]: what to do. Pure state machines; no clock, no randomness, no JavaScript, no IO.
 //! - `web` (wasm32 only): how. Classes, sockets, `fetch`, timers, the database port.
@@ -14,6 +15,7 @@
 //! re-entrant calls from JavaScript become ordering.
 
 pub mod engine;
+pub mod rules;
 pub mod sorted;
 mod text;
 pub mod wire;
