@@ -23,6 +23,9 @@ pub enum StoreError {
     /// Anything else that SQLite said.
     #[error("the database failed: {0}")]
     Failed(String),
+    /// The transaction was asked for by a leader that another one has replaced since.
+    #[error("another tab leads now")]
+    NotLeading,
 }
 
 impl StoreError {
@@ -35,6 +38,7 @@ impl StoreError {
             StoreError::Closed => "database-closed",
             StoreError::OrphanClockTable(_) => "orphan-clock-table",
             StoreError::Failed(_) => "database-failed",
+            StoreError::NotLeading => "not-leading",
         }
     }
 }

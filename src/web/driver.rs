@@ -31,6 +31,7 @@ use super::transport::{Said, read_status};
 use crate::engine::replica::{Config, ConnId, Event, Input, JobId, Output, Problem, Replica, State, Status};
 use crate::engine::store::{KeptRow, List, Store, StoreError};
 use crate::engine::txn::{self, Job};
+use crate::wire::Run;
 
 /// How often the database is looked at for changes of which nobody has told: the update hook is silent about other
 /// tabs, and about tables WITHOUT ROWID.
@@ -143,7 +144,7 @@ impl Driver {
 
     fn carry_out(self: &Rc<Self>, output: Output) {
         match output {
-            Output::Run { job, what } => self.run(job, what),
+            Output::Run { job, run, what } => self.run(job, run, what),
             Output::Send { conn, text } => self.send(conn, &text),
             Output::Push { conn, call, records } => self.push(conn, call, records),
             Output::Pull { conn, call, cursor, batch } => self.pull(conn, call, cursor, batch),
@@ -151,17 +152,18 @@ impl Driver {
             Output::AuthRequired => self.auth_required(),
             Output::Drop { conn, why } => self.drop_connection(conn, why),
             Output::Healthy { conn } => self.healthy(conn),
+            Output::LeadLost => self.lead_lost(),
             Output::StatusChanged => self.show_status(),
             Output::Event(event) => self.tell(event),
             Output::Settled { wait, result } => self.settled(wait, result),
         }
     }
 
-    fn run(self: &Rc<Self>, job: JobId, what: Job) {
+    fn run(self: &Rc<Self>, job: JobId, run: Run, what: Job) {
         let driver = self.clone();
         let epoch = self.epoch.get();
         self.enqueue(async move {
-            let result = driver.with_store(async |store| txn::run(store, &what).await).await;
+            let result = driver.with_store(async |store| txn::run(store, &run, &what).await).await;
             if driver.epoch.get() == epoch {
                 driver.feed(Input::JobDone { job, result });
             }

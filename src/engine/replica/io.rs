@@ -127,9 +127,10 @@ pub struct Failure {
 /// What the replica wants done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
-    /// Run this job in a transaction and answer with [`Input::JobDone`]. One at a time.
+    /// Run this job of this run in a transaction and answer with [`Input::JobDone`]. One at a time.
     Run {
         job: JobId,
+        run: Run,
         what: Job,
     },
     /// Send this text frame on this connection.
@@ -165,6 +166,8 @@ pub enum Output {
     Healthy {
         conn: ConnId,
     },
+    /// Another leader has started on this database. This one has stopped; its waiters are the new one's to answer.
+    LeadLost,
     /// [`super::Replica::status`] has changed.
     StatusChanged,
     Event(Event),

@@ -111,10 +111,11 @@ impl Replica {
         }
         self.jobs_not_before = None;
         while let Some(task) = self.tasks.pop_front() {
-            if let Some(what) = self.job(&task) {
+            let run = self.run().cloned();
+            if let (Some(run), Some(what)) = (run, self.job(&task)) {
                 self.next_job += 1;
                 let job = self.next_job;
-                self.outputs.push_back(Output::Run { job, what });
+                self.outputs.push_back(Output::Run { job, run, what });
                 self.running = Some(Running { id: job, task, orphaned: false });
                 return;
             }
@@ -126,9 +127,9 @@ impl Replica {
         let scope = self.scope();
         let tables = self.config.tables.clone();
         match task {
-            Task::Start(run) => {
+            Task::Start(_) => {
                 let log = self.config.records.as_ref().map(|records| records.log);
-                Some(Job::Start { run: run.clone(), tables, log })
+                Some(Job::Start { tables, log })
             }
             Task::Request(_) | Task::Beat => Some(Job::Request),
             Task::Answer(answer) => Some(Job::Answer { from: answer.from.clone(), scope }),
@@ -259,6 +260,7 @@ impl Replica {
             StoreError::Full(_) | StoreError::OrphanClockTable(_) => {
                 self.halt(Problem::passing(error.code(), error.to_string()));
             }
+            StoreError::NotLeading => self.lead_lost(),
             StoreError::Closed => self.halt(Problem::fatal(error.code(), error.to_string())),
             StoreError::Failed(_) => {
                 let wait = pause(FAILED_PAUSE, LONGEST_FAILED_PAUSE, self.job_failures);

@@ -206,6 +206,18 @@ impl Replica {
     }
 
     fn stop(&mut self) {
+        self.let_go();
+        self.fail_waits(&Problem::fatal("stopped", "the client was stopped"));
+    }
+
+    /// The database has had another leader since: nothing that this one knows counts any more.
+    fn lead_lost(&mut self) {
+        self.let_go();
+        self.waits.clear();
+        self.outputs.push_back(Output::LeadLost);
+    }
+
+    fn let_go(&mut self) {
         self.phase = Phase::Stopped;
         self.tasks.clear();
         // What was not booked has to be refused again.
@@ -217,7 +229,6 @@ impl Replica {
         self.recount.stop();
         self.poll_at = None;
         self.jobs_not_before = None;
-        self.fail_waits(&Problem::fatal("stopped", "the client was stopped"));
     }
 
     /// Nothing more is done until the app says so.

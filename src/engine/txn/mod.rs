@@ -10,15 +10,15 @@ mod start;
 
 use super::meta::Meta;
 use super::store::{Budget, Rows, Scan, Store, StoreError};
+use crate::rules::{Rule, holds};
 use crate::sorted::SortedMap;
 use crate::wire::{Change, Cursor, Pk, Place, Row, RowCode, Run, SiteId};
 
 /// One transaction's worth of work.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Job {
-    /// A leader starts: a new run. `log` stands for a server of the push-pull contract.
+    /// A leader starts, and with it a new run. `log` stands for a server of the push-pull contract.
     Start {
-        run: Run,
         tables: Option<Vec<String>>,
         log: Option<SiteId>,
     },
@@ -234,13 +234,13 @@ pub struct Applied {
     pub reset: bool,
 }
 
-/// Runs a job: begin, the program, commit; rollback on any error.
+/// Runs a job of the leader of this run: begin, the program, commit; rollback on any error.
 ///
 /// # Errors
-/// What the store said; nothing of the job has happened then.
-pub async fn run<S: Store>(store: &mut S, job: &Job) -> Result<Outcome, StoreError> {
+/// What the store said, or that another leader has started since; nothing of the job has happened then.
+pub async fn run<S: Store>(store: &mut S, run: &Run, job: &Job) -> Result<Outcome, StoreError> {
     store.begin().await?;
-    let result = match program(store, job).await {
+    let result = match program(store, run, job).await {
         Ok(outcome) => store.commit().await.map(|()| outcome),
         Err(error) => Err(error),
     };
@@ -250,10 +250,15 @@ pub async fn run<S: Store>(store: &mut S, job: &Job) -> Result<Outcome, StoreErr
     result
 }
 
-async fn program<S: Store>(store: &mut S, job: &Job) -> Result<Outcome, StoreError> {
+async fn program<S: Store>(store: &mut S, run: &Run, job: &Job) -> Result<Outcome, StoreError> {
     let mut txn = Txn::open(store).await?;
+    let starts = matches!(job, Job::Start { .. });
+    // A tab that slept through its replacement, or whose lock was stolen, still has jobs under way.
+    if !starts && txn.meta.run() != Some(run) && holds(Rule::OneLeader) {
+        return Err(StoreError::NotLeading);
+    }
     let what = match job {
-        Job::Start { run, tables, log } => start::start(&mut txn, run, tables.as_ref(), *log).await?,
+        Job::Start { tables, log } => start::start(&mut txn, run, tables.as_ref(), *log).await?,
         Job::Request => read::request(&mut txn).await?,
         Job::Answer { from, scope } => read::answer(&mut txn, from, scope).await?,
         Job::Push { after, scope } => read::push(&mut txn, *after, scope).await?,

@@ -269,6 +269,12 @@ impl Driver {
         self.connect();
     }
 
+    /// Another tab has led since: gives the lead up, if it is still held, and stands for it again.
+    pub(super) fn lead_lost(self: &Rc<Self>) {
+        let _ = self.stop();
+        let _ = self.start();
+    }
+
     /// Goes on with what the tab had, in another role.
     fn enter(&self, role: impl FnOnce(Line) -> Session) {
         let before = self.session.replace(Session::Stopped);

@@ -98,7 +98,7 @@ impl World {
 
     pub(crate) fn carry_out(&mut self, n: usize, output: Output) -> Result<(), String> {
         match output {
-            Output::Run { job, what } => {
+            Output::Run { job, run, what } => {
                 let delay = self.rng.below(self.plan.job_delay + 1);
                 let device = &mut self.devices[n];
                 if device.job.replace(job).is_some() {
@@ -109,7 +109,7 @@ impl World {
                 let at = (self.now + delay).max(device.last_job);
                 device.last_job = at;
                 let delay = at - self.now;
-                self.at(delay, Event::JobRun { device: n, process, epoch, job, what });
+                self.at(delay, Event::JobRun { device: n, process, epoch, job, run, what });
             }
             Output::Send { conn, text } => {
                 if self.devices[n].conn == Some(conn) {
@@ -132,12 +132,13 @@ impl World {
                 }
             }
             Output::Event(event) => self.note(|| format!("d{n} says {event:?}")),
+            Output::LeadLost => return Err(format!("d{n} has lost its lead to nobody")),
             Output::Healthy { .. } | Output::StatusChanged => {}
         }
         Ok(())
     }
 
-    pub(crate) fn run_job(&mut self, n: usize, process: u64, epoch: u64, job: JobId, what: &Job) {
+    pub(crate) fn run_job(&mut self, n: usize, process: u64, epoch: u64, job: JobId, run: &Run, what: &Job) {
         if self.devices[n].process != process {
             return;
         }
@@ -145,7 +146,7 @@ impl World {
             let calls = u32::try_from(self.rng.below(8)).unwrap();
             self.devices[n].disk.fail_in = Some((calls, StoreError::Failed("a fault".into())));
         }
-        let result = block_on(txn::run(&mut self.devices[n].disk, what));
+        let result = block_on(txn::run(&mut self.devices[n].disk, run, what));
         self.devices[n].disk.fail_in = None;
         self.note(|| format!("d{n} job {job} {}", story(what, &result)));
         let delay = self.rng.below(self.plan.job_delay + 1);

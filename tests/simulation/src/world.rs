@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crsqlite_sync::engine::replica::{CallId, ConnId, Input, JobId};
 use crsqlite_sync::engine::store::StoreError;
 use crsqlite_sync::engine::txn::{Job, Outcome};
-use crsqlite_sync::wire::SiteId;
+use crsqlite_sync::wire::{Run, SiteId};
 
 use crate::app;
 use crate::calls::{Call, End};
@@ -51,6 +51,7 @@ pub(crate) enum Event {
         process: u64,
         epoch: u64,
         job: JobId,
+        run: Run,
         what: Job,
     },
     JobDone {
@@ -261,8 +262,8 @@ impl World {
                 Ok(())
             }
             Event::Down { conn, text } => self.at_device(conn, text),
-            Event::JobRun { device, process, epoch, job, what } => {
-                self.run_job(device, process, epoch, job, &what);
+            Event::JobRun { device, process, epoch, job, run, what } => {
+                self.run_job(device, process, epoch, job, &run, &what);
                 Ok(())
             }
             Event::JobDone { device, epoch, job, result } => {

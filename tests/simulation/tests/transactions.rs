@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use crsqlite_sync::engine::affinity::Affinity;
-use crsqlite_sync::engine::store::Budget;
+use crsqlite_sync::engine::store::{Budget, StoreError};
 use crsqlite_sync::engine::txn::{
     self, Acked, Advance, Apply, Complete, Job, Outcome, PullPage, Scope, What,
 };
@@ -19,22 +19,46 @@ fn scope() -> Scope {
     Scope { tables: None, budget: Budget { changes: 100, bytes: 1 << 20 } }
 }
 
+/// The run of the leader.
+fn ours() -> Run {
+    Run::new("ours").unwrap()
+}
+
 fn disk() -> Disk {
     let mut db = Database::new(SiteId([1; 16]));
     db.create_table(&TableDef::new("t", &[Affinity::Integer], &[("x", Affinity::Blob)]), &[]);
     db.commit();
     let mut disk = Disk::new(db);
-    run(&mut disk, &Job::Start { run: Run::new("ours").unwrap(), tables: None, log: None });
+    run(&mut disk, &Job::Start { tables: None, log: None });
     disk
 }
 
-/// The model is always ready: one poll runs a job to its end.
 fn run(disk: &mut Disk, job: &Job) -> Outcome {
-    let mut job = pin!(txn::run(disk, job));
+    try_run(disk, &ours(), job).unwrap()
+}
+
+/// The model is always ready: one poll runs a job to its end.
+fn try_run(disk: &mut Disk, run: &Run, job: &Job) -> Result<Outcome, StoreError> {
+    let mut job = pin!(txn::run(disk, run, job));
     match job.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(outcome) => outcome.unwrap(),
+        Poll::Ready(outcome) => outcome,
         Poll::Pending => panic!("the model never waits"),
     }
+}
+
+#[test]
+fn a_leader_that_was_replaced_has_no_say() {
+    let mut disk = disk();
+    let next = Run::new("next").unwrap();
+    try_run(&mut disk, &next, &Job::Start { tables: None, log: None }).unwrap();
+    let before = disk.db().meta_entries();
+    let late = forward(vec![row("t", 1)], 0, 1);
+    for job in [late.clone(), Job::Request, Job::Poll { scope: scope() }] {
+        assert_eq!(try_run(&mut disk, &ours(), &job), Err(StoreError::NotLeading), "{job:?}");
+    }
+    assert_eq!((disk.db().live_keys("t").len(), disk.db().meta_entries()), (0, before));
+    try_run(&mut disk, &next, &late).unwrap();
+    assert_eq!(disk.db().live_keys("t").len(), 1);
 }
 
 fn row(table: &str, key: i64) -> Change {
@@ -118,7 +142,7 @@ fn device_of_a_server() -> (Disk, Vec<Change>) {
 
 fn device_with_rows(keys: &[i64]) -> (Disk, Vec<Change>) {
     let mut disk = disk();
-    run(&mut disk, &Job::Start { run: Run::new("next").unwrap(), tables: None, log: Some(SERVER) });
+    run(&mut disk, &Job::Start { tables: None, log: Some(SERVER) });
     for key in keys {
         write(&mut disk, *key);
     }

@@ -80,6 +80,12 @@ impl Database {
         self.site
     }
 
+    /// The replication state in it.
+    #[must_use]
+    pub fn meta_entries(&self) -> BTreeMap<String, String> {
+        (*self.meta).clone()
+    }
+
     /// Closes and opens the connection: what it remembered is gone.
     pub fn reopen(&mut self) {
         (self.cached, self.pending, self.seq) = (None, None, 0);
