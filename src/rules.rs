@@ -40,6 +40,8 @@ rules! {
     MaxOfRows = "max-of-rows",
     /// cr-sqlite's floor keeps versions above `high`.
     Floor = "floor",
+    /// The same for a page of a log, which may be restored from a backup in between.
+    LogPageHead = "log-page-head",
     /// A table that `tables` gains starts everything over.
     TablesGrow = "tables-grow",
     /// A leader that was replaced has no say: its jobs are refused.

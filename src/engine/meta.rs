@@ -2,6 +2,7 @@
 //! what we have received of whom, what each log has stored of ours. Pure; read at the start of each transaction
 //! and written at its end by [`super::txn`], so that a crash undoes it together with the rows it speaks of.
 
+use crate::rules::{self, Rule};
 use crate::sorted::SortedMap;
 use crate::wire::json::{self, Fault, Object, Reader};
 use crate::wire::{Cursor, Run, SiteId};
@@ -53,7 +54,8 @@ impl LogState {
 
     /// The log has less than it had: everything is sent again.
     pub fn reset(&mut self) {
-        *self = LogState::default();
+        let ranges = if rules::holds(Rule::ResetDropsRanges) { Vec::new() } else { self.ranges.split_off(0) };
+        *self = LogState { ranges, ..LogState::default() };
     }
 }
 
@@ -181,7 +183,8 @@ impl Meta {
     /// Not at `max` alone: after a crash that undid transactions the app may have used their versions again before
     /// a leader started, and what was sent of the old ones lies above `high` as the crash left it.
     pub fn begin_run(&mut self, run: Run, max: i64) {
-        self.runs.push(RunStart(run, self.high.min(max)));
+        let begin = if rules::holds(Rule::RunBeginsAtHigh) { self.high.min(max) } else { max };
+        self.runs.push(RunStart(run, begin));
         if self.runs.len() > MAX_RUNS {
             self.runs.drain(..self.runs.len() - MAX_RUNS);
         }
@@ -191,6 +194,9 @@ impl Meta {
     #[must_use]
     pub fn resolve(&self, cursor: Option<&Cursor>) -> i64 {
         let Some(cursor) = cursor else { return 0 };
+        if !rules::holds(Rule::DeviceRuns) {
+            return cursor.version;
+        }
         let Some(place) = self.runs.iter().position(|start| start.0 == cursor.run) else { return 0 };
         match self.runs.iter().skip(place + 1).map(|start| start.1).min() {
             None => cursor.version,

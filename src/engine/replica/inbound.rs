@@ -9,6 +9,7 @@ use super::jobs::{After, Answer, Task};
 use super::upload::Upload;
 use super::{Event, MAX_QUEUED_BYTES, MAX_TASKS, Output, Problem, Replica};
 use crate::engine::txn::{Advance, Applied, Apply, Durable, Point, What};
+use crate::rules::{self, Rule};
 use crate::wire::{
     Body, Change, Cursor, Decoded, Message, Row, Run, SiteId, SyncPush, SyncRequest, SyncResponse,
 };
@@ -126,7 +127,10 @@ impl Replica {
             // A peer that states neither may have written while it was away.
             _ => false,
         };
-        if !have && let Some(conn) = &mut self.conn {
+        if !have
+            && rules::holds(Rule::AskBackAndBeat)
+            && let Some(conn) = &mut self.conn
+        {
             let at = conn.paused_until(from).unwrap_or(back).max(back);
             conn.asks.at(from, at);
         }
@@ -166,8 +170,9 @@ impl Replica {
                     Some((open, next)) if Some(open) == reference.as_ref() => *next,
                     Some(_) | None => 0,
                 };
-                let in_order = part.0 == expected && expected != u32::MAX;
-                let next = if in_order { expected + 1 } else { u32::MAX };
+                let in_order =
+                    (part.0 == expected && expected != u32::MAX) || !rules::holds(Rule::PartsInOrder);
+                let next = if in_order { part.0.saturating_add(1) } else { u32::MAX };
                 conn.parts.insert(from, (reference.clone().unwrap_or_default(), next));
                 in_order && part.is_last()
             }
@@ -185,7 +190,8 @@ impl Replica {
                 run: run.clone(),
                 base,
                 current,
-                head: response.more.then_some(response.head.unwrap_or(current)),
+                head: (response.more && rules::holds(Rule::PageHead))
+                    .then_some(response.head.unwrap_or(current)),
                 carried: carried.clone(),
             },
             _ => Advance::Nothing,
@@ -215,8 +221,13 @@ impl Replica {
                 (Chain::Log(log), Advance::Forward(place), Some(log))
             }
             (None, Some(run), Some(current)) => {
-                let chain = Chain::Device { run: run.clone(), base: push.base_version, current };
-                (chain, Advance::Nothing, None)
+                let (run, base) = (run.clone(), push.base_version);
+                let advance = if rules::holds(Rule::PushMovesNothing) {
+                    Advance::Nothing
+                } else {
+                    Advance::Answer { run: run.clone(), base, current, head: None, carried: None }
+                };
+                (Chain::Device { run, base, current }, advance, None)
             }
             (None, _, _) => {
                 let odd = |row: &Row| row.as_ref().is_ok_and(Change::revives_row);

@@ -9,6 +9,7 @@ use super::upload::split;
 use super::{COALESCE, Event, JobId, Output, Phase, Problem, Replica, WaitId};
 use crate::engine::store::StoreError;
 use crate::engine::txn::{Acked, Applied, Apply, Job, Outcome, Point, What};
+use crate::rules::{self, Rule};
 use crate::wire::{Body, Part, Run, SiteId, SyncResponse};
 
 const BUSY_PAUSE: Duration = Duration::from_millis(25);
@@ -280,7 +281,10 @@ impl Replica {
     }
 
     fn send_answer(&mut self, answer: Answer, what: What) {
-        let What::Answer { base, current, head, changes } = what else { return };
+        let What::Answer { base, current, head, mut changes } = what else { return };
+        if !rules::holds(Rule::RequestersOwnRows) {
+            changes.retain(|change| change.site_id != answer.to);
+        }
         let run = self.run().cloned();
         let more = current < head;
         let parts = split(changes, self.budget);

@@ -7,6 +7,7 @@ use super::Replica;
 use super::conn::Mode;
 use super::jobs::Task;
 use crate::engine::txn::What;
+use crate::rules::{self, Rule};
 use crate::wire::{Body, Row, SyncPush};
 
 /// An empty push repeats the last one's version after this.
@@ -97,7 +98,9 @@ impl Replica {
         plain.beat_at = now + BEAT;
         plain.beat_queued = false;
         let base = plain.base;
-        self.send_plain(Vec::new(), base, base, Some(head));
+        if rules::holds(Rule::AskBackAndBeat) {
+            self.send_plain(Vec::new(), base, base, Some(head));
+        }
     }
 
     fn send_plain(&mut self, changes: Vec<Row>, base: i64, current: i64, head: Option<i64>) {

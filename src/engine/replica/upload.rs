@@ -9,6 +9,7 @@ use super::jobs::Task;
 use super::{Event, Output, Problem, Replica};
 use crate::engine::store::Budget;
 use crate::engine::txn::{Acked, What};
+use crate::rules::{self, Rule};
 use crate::wire::{Body, Change, Place, Rejected, RowCode, SiteId, SyncAck, SyncError, SyncPush};
 
 /// How many messages may wait for their acknowledgement.
@@ -119,7 +120,9 @@ impl Upload {
     fn settled(&mut self) -> (Vec<(i64, i64)>, bool) {
         let mut steps = Vec::new();
         let mut kept = false;
-        while self.window.front().is_some_and(|sent| sent.acked) {
+        let skips = !rules::holds(Rule::ContiguousAcks);
+        let settled = |sent: &Sent| sent.acked;
+        while self.window.front().is_some_and(settled) || (skips && self.window.iter().any(settled)) {
             if let Some(sent) = self.window.pop_front() {
                 steps.push((sent.base, sent.current));
                 kept |= sent.kept;

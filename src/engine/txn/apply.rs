@@ -3,10 +3,12 @@
 
 use super::doubt;
 use super::{Advance, Applied, Apply, Durable, PullPage, Txn, What};
+use crate::engine::affinity::Affinity;
 use crate::engine::meta::{LogState, Meta};
 use crate::engine::store::{KeptRow, List, Schema, Store, StoreError};
+use crate::rules::{self, Rule};
 use crate::sorted::sorted;
-use crate::wire::{BadRow, Change, Cursor, Pk, Place, Row, RowCode, Run, SiteId};
+use crate::wire::{BadRow, Change, Cursor, Pk, Place, Row, RowCode, Run, SiteId, Value};
 
 /// How many rows the quarantine holds.
 const QUARANTINE_ROWS: usize = 10_000;
@@ -74,6 +76,7 @@ fn judge(meta: &mut Meta, log: SiteId, durable: &Durable) -> Verdict {
     }
     let known = meta.log == Some(log) && meta.logs.contains_key(&log);
     let stands = match &durable.claimed {
+        _ if !rules::holds(Rule::StoredClaim) => true,
         Some((site, claim)) if *site == log => durable.stored.unwrap_or(0) >= claim.version,
         // We claimed nothing of this log: right only while we have seen nothing of it.
         Some(_) | None => meta.logs.get(&log).is_none_or(|state| state.stored.is_none()),
@@ -96,6 +99,7 @@ fn advance(meta: &mut Meta, sender: SiteId, advance: &Advance) -> bool {
         Advance::Answer { run, base, current, head, carried } => {
             let held = meta.received.get(&sender);
             let continues = match held {
+                _ if !rules::holds(Rule::BaseCheck) => true,
                 Some(held) if held.run == *run => *base <= held.version,
                 Some(_) | None => {
                     *base == 0 || carried.as_ref().is_some_and(|carried| carried.as_ref() == held)
@@ -141,8 +145,9 @@ pub(super) fn forward(meta: &mut Meta, place: &Place) -> bool {
     if state.stored.as_ref().is_none_or(|seen| seen.run == place.run) {
         see(state, &place.run, place.version);
     }
+    let follows = |held: &Cursor| place.base_version <= held.version || !rules::holds(Rule::PlaceBase);
     let seen_all = match meta.received.get_mut(&place.site_id) {
-        Some(held) if held.run == place.run && held.head.is_none() && place.base_version <= held.version => {
+        Some(held) if held.run == place.run && held.head.is_none() && follows(held) => {
             held.version = held.version.max(place.version);
             true
         }
@@ -231,18 +236,25 @@ pub(super) fn fit(schema: &Schema, change: &Change) -> Result<Change, RowCode> {
         return Err(RowCode::KeyMismatch);
     }
     let key: Vec<_> =
-        columns.into_iter().zip(&table.key).map(|(value, affinity)| affinity.apply(value)).collect();
-    if key.contains(&crate::wire::Value::Null) {
+        columns.into_iter().zip(&table.key).map(|(value, affinity)| as_held(*affinity, value)).collect();
+    if key.contains(&Value::Null) {
         return Err(RowCode::KeyMismatch);
     }
     let mut fitted = change.clone();
     fitted.pk = Pk::pack(&key).ok_or(RowCode::KeyMismatch)?;
-    fitted.db_version = 0;
+    if rules::holds(Rule::BindZero) {
+        fitted.db_version = 0;
+    }
     if !fitted.is_sentinel() {
         let affinity = table.columns.get(&fitted.cid).ok_or(RowCode::UnknownColumn)?;
-        fitted.val = affinity.apply(fitted.val);
+        fitted.val = as_held(*affinity, fitted.val);
     }
     Ok(fitted)
+}
+
+/// The value as a column of that affinity holds it: merging compares before SQLite would bring it there.
+fn as_held(affinity: Affinity, value: Value) -> Value {
+    if rules::holds(Rule::Affinity) { affinity.apply(value) } else { value }
 }
 
 /// Puts refused rows into the quarantine; where it is full, remembers the cursor to come back to.
@@ -253,7 +265,7 @@ async fn keep_aside<S: Store>(
     merged: &Merged,
     schema: i64,
 ) -> Result<(), StoreError> {
-    if merged.refused.is_empty() {
+    if merged.refused.is_empty() || !rules::holds(Rule::Quarantine) {
         return Ok(());
     }
     let kept = txn.store.kept(List::Quarantine).await?;

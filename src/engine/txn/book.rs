@@ -4,6 +4,7 @@ use super::apply::{forward, see};
 use super::{Acked, Txn, What};
 use crate::engine::meta::Meta;
 use crate::engine::store::{KeptRow, List, Store, StoreError};
+use crate::rules::{self, Rule};
 
 /// How many refused rows of ours are kept; the oldest reasons are the telling ones.
 const REJECTED_ROWS: usize = 10_000;
@@ -13,7 +14,7 @@ pub(super) async fn acked<S: Store>(txn: &mut Txn<'_, S>, acked: &Acked) -> Resu
     let head = txn.record_head().await?;
     let log = txn.meta.logs.or_default(acked.log);
     for (base, current) in &acked.steps {
-        if *base <= log.uploaded {
+        if *base <= log.uploaded || !rules::holds(Rule::AckBase) {
             log.uploaded_to(*current);
         }
     }

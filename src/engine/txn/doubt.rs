@@ -4,6 +4,7 @@
 use super::apply::fit;
 use super::{Apply, Txn};
 use crate::engine::store::{Schema, Store, StoreError};
+use crate::rules::{self, Rule};
 use crate::sorted::sorted;
 use crate::wire::{Change, Pk, SiteId};
 
@@ -21,7 +22,7 @@ pub(super) async fn has_started_over<S: Store>(
     apply: &Apply,
 ) -> Result<bool, StoreError> {
     let echoed = txn.meta.logs.get(&log).map_or(0, |state| state.echoed);
-    if echoed == 0 {
+    if echoed == 0 || !rules::holds(Rule::Doubt) {
         return Ok(false);
     }
     let taken = |change: &&Change| apply.tables.as_ref().is_none_or(|tables| tables.contains(&change.table));

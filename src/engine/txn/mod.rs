@@ -303,7 +303,7 @@ impl<'a, S: Store> Txn<'a, S> {
         let max = self.store.max_version().await?;
         // A dropped table may have taken rows, never versions.
         self.meta.high = self.meta.high.max(max);
-        if self.meta.high != self.before.high {
+        if self.meta.high != self.before.high && holds(Rule::Floor) {
             self.store.set_floor(self.meta.high + 1).await?;
         }
         Ok(self.meta.high)

@@ -3,6 +3,7 @@
 
 use super::{Point, Scope, Txn, What};
 use crate::engine::store::{List, Page, Rows, Scan, Store, StoreError};
+use crate::rules::{self, Rule};
 use crate::sorted::sorted;
 use crate::wire::{Change, Pk, SiteId};
 
@@ -53,7 +54,8 @@ pub(super) async fn upload<S: Store>(
     if !kept_sent && kept.is_empty() {
         txn.meta.logs.or_default(log).kept_sent = true;
     }
-    let page = page(txn.store, after, head, Rows::Outside(ranges), scope).await?;
+    let rows = if rules::holds(Rule::UploadEveryOrigin) { Rows::Outside(ranges) } else { Rows::Own };
+    let page = page(txn.store, after, head, rows, scope).await?;
     Ok(What::Upload { base: after, current: page.reached, kept, changes: page.changes })
 }
 
@@ -74,6 +76,7 @@ async fn page<S: Store>(
     if after >= upto {
         return Ok(Page { changes: Vec::new(), reached: after });
     }
+    let answers = rows == Rows::All;
     let scan = Scan { after, upto, rows, tables: scope.tables.clone() };
     let mut page = store.scan(&scan, scope.budget).await?;
     let keys: Vec<(String, Pk)> = page
@@ -82,7 +85,8 @@ async fn page<S: Store>(
         .filter(|change| change.revives_row())
         .map(|change| (change.table.clone(), change.pk.clone()))
         .collect();
-    if keys.is_empty() {
+    let whole_rows = rules::holds(Rule::Additions) && (!answers || rules::holds(Rule::AdditionsInAnswers));
+    if keys.is_empty() || !whole_rows {
         return Ok(page);
     }
     let mut keys = sorted(keys);

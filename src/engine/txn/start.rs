@@ -4,6 +4,7 @@
 use super::apply::{merge_rows, restate};
 use super::{Txn, What};
 use crate::engine::store::{List, Store, StoreError};
+use crate::rules::{self, Rule};
 use crate::wire::{Change, Run, SiteId};
 
 /// Begins a run, and starts over with everybody when `tables` has gained one.
@@ -14,7 +15,7 @@ pub(super) async fn start<S: Store>(
     log: Option<SiteId>,
 ) -> Result<What, StoreError> {
     let max = txn.store.max_version().await?;
-    if txn.meta.gains_table(tables) {
+    if txn.meta.gains_table(tables) && rules::holds(Rule::TablesGrow) {
         txn.meta.forget_progress();
     }
     if let Some(log) = log {
@@ -23,7 +24,7 @@ pub(super) async fn start<S: Store>(
     }
     txn.meta.begin_run(run.clone(), max);
     txn.meta.tables = Some(tables.cloned());
-    if txn.meta.high > 0 {
+    if txn.meta.high > 0 && rules::holds(Rule::Floor) {
         // The floor stands in a table that the app's migrations may have rebuilt.
         txn.store.set_floor(txn.meta.high + 1).await?;
     }
@@ -40,7 +41,7 @@ pub(super) async fn poll<S: Store>(
     tables: Option<&Vec<String>>,
 ) -> Result<What, StoreError> {
     let schema = txn.store.schema().await?;
-    if schema.version == txn.meta.schema {
+    if schema.version == txn.meta.schema || !rules::holds(Rule::QuarantineRetry) {
         return Ok(What::Polled { retried: Vec::new(), rewound: false });
     }
     txn.meta.schema = schema.version;

@@ -2,6 +2,7 @@
 //! a place that somebody remembers; a place of a run that the log does not know means nothing.
 //! Used by the logs to answer requests and to number what they append.
 
+use crsqlite_sync::rules::{self, Rule};
 use crsqlite_sync::wire::{Cursor, Run};
 
 /// How many runs a log remembers.
@@ -47,10 +48,14 @@ impl Clock {
     /// restored log has again, so it counts for nothing once the log is known to end before that head.
     #[must_use]
     pub fn resolve(&self, cursor: &Cursor) -> i64 {
+        if !rules::holds(Rule::LogRuns) {
+            return cursor.version.min(self.head);
+        }
         let Some(index) = self.runs.iter().rposition(|start| start.run == cursor.run) else { return 0 };
         let later = self.runs.iter().skip(index + 1).map(|start| start.begin);
         let bound = later.fold(self.head, i64::min);
-        if cursor.head.is_some_and(|head| bound < head) { 0 } else { cursor.version.min(bound) }
+        let cut_short = cursor.head.is_some_and(|head| bound < head) && rules::holds(Rule::LogPageHead);
+        if cut_short { 0 } else { cursor.version.min(bound) }
     }
 
     /// The offset after which an answer starts.

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
+use crsqlite_sync::rules::{self, Rule};
 use crsqlite_sync::wire::{Change, Pk, SENTINEL, Value};
 
 /// A stored entry of a row that incoming changes touch.
@@ -105,7 +106,8 @@ struct Candidate<'a> {
 fn survivors(row: &[Candidate<'_>], name: &impl Fn(&Value) -> String, stays: &mut HashSet<Id>) {
     let Some(cl) = row.iter().map(|candidate| candidate.cl).max() else { return };
     let mut columns: HashMap<&str, Vec<&Candidate<'_>>> = HashMap::new();
-    for candidate in row.iter().filter(|candidate| candidate.cl == cl) {
+    let by_row = rules::holds(Rule::CompactByRow);
+    for candidate in row.iter().filter(|candidate| candidate.cl == cl || !by_row) {
         let tied = columns.entry(candidate.cid).or_default();
         match tied.first().map(|first| candidate.col_version.cmp(&first.col_version)) {
             Some(std::cmp::Ordering::Less) => {}
@@ -116,8 +118,9 @@ fn survivors(row: &[Candidate<'_>], name: &impl Fn(&Value) -> String, stays: &mu
     for (cid, tied) in columns {
         if cid == SENTINEL {
             stays.extend(tied.first().map(|first| first.from.id()));
-        } else if cl % 2 == 1 {
-            stays.extend(distinct(&tied, name));
+        } else if cl % 2 == 1 || !by_row {
+            let most = if rules::holds(Rule::KeepTies) { usize::MAX } else { 1 };
+            stays.extend(distinct(&tied, name).into_iter().take(most));
         }
     }
 }
