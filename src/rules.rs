@@ -38,6 +38,10 @@ rules! {
     PageHead = "page-head",
     /// A watermark is MAX(db_version) over rows, never `crsql_db_version()`.
     MaxOfRows = "max-of-rows",
+    /// `crsql_changes` is sorted by one key at most: by two descending ones it comes back in another order.
+    OneSortKey = "one-sort-key",
+    /// A version in a row is the sender's clock, whoever wrote it: rows move no cursor of their origin.
+    SendersClock = "senders-clock",
     /// cr-sqlite's floor keeps versions above `high`.
     Floor = "floor",
     /// The same for a page of a log, which may be restored from a backup in between.

@@ -18,7 +18,23 @@ mod transport;
 mod validate;
 mod ws;
 
+#[cfg(feature = "mutants")]
+use wasm_bindgen::prelude::wasm_bindgen;
+
+#[cfg(feature = "mutants")]
+use crate::rules::{self, Rule};
+
 pub use client::SyncClient;
 pub use http::HttpTransport;
 pub use validate::{SyncResponseValidationError, pull_result, push_result};
 pub use ws::WsTransport;
+
+/// Leaves out the rule of this name, or none without a name; false where no rule is called that.
+#[cfg(feature = "mutants")]
+#[wasm_bindgen(js_name = leaveOut)]
+#[must_use]
+pub fn leave_out_rule(name: Option<String>) -> bool {
+    let rule = Rule::ALL.iter().copied().find(|rule| name.as_deref() == Some(rule.name()));
+    rules::leave_out(rule);
+    rule.is_some() || name.is_none()
+}

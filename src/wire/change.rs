@@ -8,6 +8,7 @@ use super::bytes::{SiteId, decode_base64, encode_base64};
 use super::json::{self, Fault, Object, Reader};
 use super::pk::Pk;
 use super::value::Value;
+use crate::rules::{self, Rule};
 
 /// The `cid` of the row sentinel: an even `cl` says deleted, an odd one created again.
 pub const SENTINEL: &str = "-1";
@@ -142,7 +143,8 @@ impl Change {
             return Err(RowCode::MalformedRow);
         };
         let pk = decode_base64(&pk).and_then(|bytes| Pk::parse(&bytes)).ok_or(RowCode::MalformedKey)?;
-        let site_id = SiteId::from_base64(&site_id).ok_or(RowCode::MalformedSiteId)?;
+        let empty = if rules::holds(Rule::WholeSiteIds) { None } else { Some(SiteId([0; 16])) };
+        let site_id = SiteId::from_base64(&site_id).or(empty).ok_or(RowCode::MalformedSiteId)?;
         let change = Change {
             table: table.into_owned(),
             pk,
@@ -164,16 +166,16 @@ impl Change {
     pub fn check(&self) -> Result<(), RowCode> {
         let versions = 0..=MAX_COL_VERSION;
         let clocks = 0..=MAX_DB_VERSION;
-        if !versions.contains(&self.col_version)
-            || !versions.contains(&self.cl)
-            || !clocks.contains(&self.db_version)
-            || !clocks.contains(&self.seq)
-        {
+        let in_range = versions.contains(&self.col_version)
+            && versions.contains(&self.cl)
+            && clocks.contains(&self.db_version)
+            && clocks.contains(&self.seq);
+        if !in_range && rules::holds(Rule::VersionRange) {
             return Err(RowCode::VersionOutOfRange);
         }
         let poison =
             if self.is_sentinel() { self.col_version != self.cl } else { self.cl % 2 == 0 && self.cl > 0 };
-        if poison {
+        if poison && rules::holds(Rule::SoundSentinels) {
             return Err(RowCode::PoisonSentinel);
         }
         if self.table.is_empty() || self.cid.is_empty() {

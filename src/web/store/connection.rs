@@ -12,6 +12,7 @@ use super::db::{Api, Database, Stmt, Tx, code};
 use super::failure::{sqlite_code, store_error};
 use super::pace::Pace;
 use crate::engine::store::StoreError;
+use crate::rules::{self, Rule};
 use crate::sorted::SortedMap;
 
 /// How many statements stay prepared. Some texts hold numbers that never come back (the ranges of an upload).
@@ -133,19 +134,21 @@ impl Connection {
                 return Err(refused(&thrown).await);
             }
             // The wrapper's `tx` has opened its savepoint by now; whether the app had begun was asked before.
-            if ours && self.in_transaction() {
+            if ours && rules::holds(Rule::AppTransaction) && self.in_transaction() {
                 return Err(StoreError::Busy);
             }
         }
-        if ours && let Err(thrown) = self.run("BEGIN IMMEDIATE", &[]).await {
+        let begin = if rules::holds(Rule::AppTransaction) { "BEGIN IMMEDIATE" } else { "SAVEPOINT ours" };
+        if ours && let Err(thrown) = self.run(begin, &[]).await {
             return Err(refused(&thrown).await);
         }
         Ok(())
     }
 
     pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
+        let commit = if rules::holds(Rule::AppTransaction) { "COMMIT" } else { "RELEASE ours" };
         if matches!(self.lease, Some(Lease::Ours { .. }))
-            && let Err(thrown) = self.run("COMMIT", &[]).await
+            && let Err(thrown) = self.run(commit, &[]).await
         {
             return Err(store_error(&thrown).await);
         }
@@ -157,8 +160,9 @@ impl Connection {
 
     pub(super) async fn rollback(&mut self) {
         if matches!(self.lease, Some(Lease::Ours { .. })) && (self.api.is_none() || self.in_transaction()) {
+            let rollback = if rules::holds(Rule::AppTransaction) { "ROLLBACK" } else { "ROLLBACK TO ours" };
             // A transaction that SQLite has already given up has nothing to roll back.
-            let _ = self.run("ROLLBACK", &[]).await;
+            let _ = self.run(rollback, &[]).await;
         }
         self.give_back(true).await;
     }

@@ -10,6 +10,7 @@ use super::connection::{Arg, Connection};
 use super::failure::blames_the_row;
 use super::pace::Pace;
 use crate::engine::store::StoreError;
+use crate::rules::{self, Rule};
 use crate::wire::{Change, RowCode, Value};
 
 /// Larger statements journal too many pages when keys come in random order.
@@ -49,7 +50,7 @@ pub(super) async fn merge(
         if let Err(thrown) = merge_block(connection, block).await {
             recover(connection, thrown).await?;
             for (index, row) in (first..).zip(block) {
-                if block.len() == 1 {
+                if block.len() == 1 || !rules::holds(Rule::Bisection) {
                     refused.push((index, RowCode::Refused));
                 } else if let Err(thrown) = merge_block(connection, std::slice::from_ref(row)).await {
                     recover(connection, thrown).await?;
@@ -89,7 +90,9 @@ fn bindable(value: &Value) -> bool {
 
 async fn merge_block(connection: &mut Connection, rows: &[Change]) -> Result<(), JsValue> {
     let Some(first) = rows.first() else { return Ok(()) };
-    let mut args = vec![Arg::Text(&first.table), Arg::Blob(&first.site_id.0), Arg::Integer(first.cl)];
+    let whole = rules::holds(Rule::WholeSiteIds) || first.site_id.0 != [0; 16];
+    let origin = if whole { Arg::Blob(&first.site_id.0) } else { Arg::Null };
+    let mut args = vec![Arg::Text(&first.table), origin, Arg::Integer(first.cl)];
     for row in rows {
         args.extend([
             Arg::Blob(row.pk.as_bytes()),
@@ -107,7 +110,14 @@ async fn merge_block(connection: &mut Connection, rows: &[Change]) -> Result<(),
         args.push(Arg::Integer(kind));
         return connection.run(ONE_ODD_ROW, &args).await;
     }
-    connection.run(&statement(rows.len()), &args).await
+    let sql = statement(rows.len());
+    #[cfg(feature = "mutants")]
+    let sql = if rules::holds(Rule::BindZero) {
+        sql
+    } else {
+        sql.replace(", 0, ?2", &[", ", &first.db_version.to_string(), ", ?2"].concat())
+    };
+    connection.run(&sql, &args).await
 }
 
 fn statement(rows: usize) -> String {
@@ -122,9 +132,18 @@ fn statement(rows: usize) -> String {
     format!("{COLUMNS} VALUES {}", tuples.join(", "))
 }
 
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // what the rule is there against
 fn plain_value(value: &Value) -> Arg<'_> {
+    let fits = |number: f64| number.fract() == 0.0 && number.abs() < f64::from(i32::MAX);
     match value {
         Value::Null => Arg::Null,
+        // As the wrapper binds numbers of JavaScript.
+        Value::Integer(number) if !rules::holds(Rule::TypedValues) && !fits(*number as f64) => {
+            Arg::Real(*number as f64)
+        }
+        Value::Real(number) if !rules::holds(Rule::TypedValues) && fits(*number) => {
+            Arg::Integer(*number as i64)
+        }
         Value::Integer(number) => Arg::Integer(*number),
         Value::Real(number) => Arg::Real(*number),
         Value::Text(text) => Arg::Text(text),
@@ -164,6 +183,9 @@ async fn recover(connection: &mut Connection, thrown: JsValue) -> Result<(), Mer
 
 /// A failed merge leaves cr-sqlite believing that one is going on: local writes would get no clocks for ever.
 async fn keep_tracking(connection: &mut Connection) -> Result<(), JsValue> {
+    if !rules::holds(Rule::TrackingOn) {
+        return Ok(());
+    }
     let row = connection.row("SELECT crsql_internal_sync_bit()", &[]).await?;
     if row.is_some_and(|row| row.at(0).integer() != 0) {
         connection.row("SELECT crsql_internal_sync_bit(0)", &[]).await?;

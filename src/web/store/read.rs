@@ -11,6 +11,7 @@ use wasm_bindgen::JsValue;
 use super::connection::{Arg, Cell, Connection, literal, quoted};
 use super::{pace, schema};
 use crate::engine::store::{Budget, Page, Rows, Scan, StoreError};
+use crate::rules::{self, Rule};
 use crate::sorted::SortedMap;
 use crate::wire::{Change, Pk, SiteId, Value, unpack_columns};
 
@@ -19,7 +20,13 @@ const PACKED: &str = "crsql_pack_columns([table], pk, cid, val, col_version, db_
 
 /// Never `crsql_db_version()`, which runs ahead after a rollback.
 pub(super) async fn max_version(connection: &mut Connection) -> Result<i64, JsValue> {
-    let sql = "SELECT db_version /* crsqlite-sync */ FROM crsql_changes ORDER BY db_version DESC LIMIT 1";
+    let sql = if !rules::holds(Rule::MaxOfRows) {
+        "SELECT crsql_db_version()"
+    } else if !rules::holds(Rule::OneSortKey) {
+        "SELECT db_version FROM crsql_changes ORDER BY db_version DESC, seq DESC LIMIT 1"
+    } else {
+        "SELECT db_version /* crsqlite-sync */ FROM crsql_changes ORDER BY db_version DESC LIMIT 1"
+    };
     Ok(connection.row(sql, &[]).await?.map_or(0, |row| row.at(0).integer()))
 }
 
@@ -104,6 +111,14 @@ impl PageBuilder {
         }
         let bytes = self.bytes + change.wire_size();
         let over = self.changes.len() >= self.budget.changes || bytes > self.budget.bytes;
+        if over
+            && !rules::holds(Rule::WholeVersions)
+            && let Some(last) = last
+        {
+            self.reached = last;
+            self.full = true;
+            return ControlFlow::Break(());
+        }
         // The first version is taken whole, however large.
         if over && self.version_start > 0 {
             self.changes.truncate(self.version_start);
@@ -235,12 +250,15 @@ fn tables_filter(scan: &Scan) -> String {
 fn rows_filter(rows: &Rows, own: &str) -> String {
     match rows {
         Rows::All => String::new(),
+        Rows::Own if !rules::holds(Rule::ZeroedRows) => [" AND ", own].concat(),
         Rows::Own => format!(" AND ({own} OR col_version = 0)"),
         Rows::Outside(ranges) => {
             let terms: Vec<String> =
                 ranges.iter().map(|(from, to)| format!("db_version NOT BETWEEN {from} AND {to}")).collect();
             if terms.is_empty() {
                 String::new()
+            } else if !rules::holds(Rule::ZeroedRows) {
+                [" AND ", &terms.join(" AND ")].concat()
             } else {
                 format!(" AND (col_version = 0 OR ({}))", terms.join(" AND "))
             }
