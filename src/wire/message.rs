@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::bytes::SiteId;
 use super::change::{Row, RowCode};
+use super::digest::Digest;
 
 /// One stretch of a clock's life: drawn at random at each start of a leader or a server. 1 to 64 characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,15 +78,23 @@ pub struct SyncRequest {
     pub reference: Option<String>,
     /// The highest place that the requester has seen of the log that it last synced with.
     pub stored: Option<Cursor>,
+    /// What the requester holds, when it is to be compared.
+    pub digest: Option<Digest>,
 }
 
 impl SyncRequest {
     /// What the requester has received of this sender.
     #[must_use]
     pub fn cursor_of(&self, site: SiteId) -> Option<&Cursor> {
-        let mut cursors = self.cursors.iter().flatten().rev();
-        cursors.find(|(name, _)| SiteId::from_base64(name) == Some(site)).map(|(_, cursor)| cursor)
+        cursor_of(self.cursors.as_ref()?, site)
     }
+}
+
+/// What a list of cursors says of this sender.
+#[must_use]
+pub fn cursor_of(cursors: &[(String, Cursor)], site: SiteId) -> Option<&Cursor> {
+    let mut cursors = cursors.iter().rev();
+    cursors.find(|(name, _)| SiteId::from_base64(name) == Some(site)).map(|(_, cursor)| cursor)
 }
 
 /// Rows after `baseVersion` up to `currentVersion`, both of the sender's clock.
@@ -110,6 +119,8 @@ pub struct SyncResponse {
     pub account: Option<String>,
     /// How much of the request's `stored` still stands.
     pub stored: Option<i64>,
+    /// The tables of the request's `digest` that differ from the sender's; none where nothing was compared.
+    pub differ: Option<Vec<String>>,
 }
 
 /// Which part of an answer this is: `[index, count]`, index from 0.
@@ -135,6 +146,12 @@ pub struct SyncPush {
     pub current_version: Option<i64>,
     /// Stated now and then: whoever has less asks.
     pub head: Option<i64>,
+    /// With `head`: what the sender has received of each sender it knows.
+    pub cursors: Option<Vec<(String, Cursor)>>,
+    /// With `head`: what the sender holds there.
+    pub digest: Option<Digest>,
+    /// Said by a storing relay: devices have stated different values of these tables.
+    pub differ: Option<Vec<String>>,
     /// Added by a storing relay when it forwards.
     pub relay: Option<Place>,
 }

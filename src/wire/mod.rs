@@ -7,6 +7,7 @@
 mod bytes;
 mod change;
 mod close;
+mod digest;
 mod error;
 mod frame;
 pub mod http;
@@ -21,10 +22,12 @@ mod value;
 pub use bytes::{SiteId, decode_base64, encode_base64};
 pub use change::{BadRow, Change, MAX_BAD_ROWS, MAX_COL_VERSION, MAX_DB_VERSION, Row, RowCode, SENTINEL};
 pub use close::CloseCode;
+pub use digest::{Digest, TableDigest};
 pub use error::WireError;
 pub use frame::{Decoded, Message, PROTOCOL_VERSION};
 pub use message::{
     Body, Cursor, Part, Place, Rejected, Run, SyncAck, SyncError, SyncPush, SyncRequest, SyncResponse,
+    cursor_of,
 };
 pub use pk::{KeyColumn, Pk, unpack as unpack_columns};
 pub use value::Value;

@@ -3,6 +3,7 @@
 
 use super::bytes::{SiteId, encode_base64};
 use super::change::{MAX_DB_VERSION, Row, RowCode, read_rows, write_row};
+use super::digest::{self, Digest};
 use super::json::{self, Fault, Object, Reader};
 use super::message::{
     Body, Cursor, Part, Place, Rejected, Run, SyncAck, SyncError, SyncPush, SyncRequest, SyncResponse,
@@ -17,6 +18,8 @@ enum Field {
     Code,
     CurrentVersion,
     Cursors,
+    Differ,
+    Digest,
     Durable,
     Head,
     Message,
@@ -49,6 +52,8 @@ const CHANGES: Named = ("changes", Field::Changes);
 const CODE: Named = ("code", Field::Code);
 const CURRENT_VERSION: Named = ("currentVersion", Field::CurrentVersion);
 const CURSORS: Named = ("cursors", Field::Cursors);
+const DIFFER: Named = ("differ", Field::Differ);
+const DIGEST: Named = ("digest", Field::Digest);
 const DURABLE: Named = ("durable", Field::Durable);
 const HEAD: Named = ("head", Field::Head);
 const MESSAGE: Named = ("message", Field::Message);
@@ -89,7 +94,7 @@ impl Kind {
 
     fn shape(self) -> Shape {
         let (fields, required): (&[Named], usize) = match self {
-            Kind::Request => (&[SINCE_VERSION, RUN, CURSORS, HEAD, TO, REF, STORED_CURSOR], 1),
+            Kind::Request => (&[SINCE_VERSION, RUN, CURSORS, HEAD, TO, REF, STORED_CURSOR, DIGEST], 1),
             Kind::Response => (
                 &[
                     CHANGES,
@@ -104,10 +109,13 @@ impl Kind {
                     DURABLE,
                     ACCOUNT,
                     STORED_VERSION,
+                    DIFFER,
                 ],
                 2,
             ),
-            Kind::Push => (&[CHANGES, BASE_VERSION, RUN, REF, CURRENT_VERSION, HEAD, RELAY], 2),
+            Kind::Push => {
+                (&[CHANGES, BASE_VERSION, RUN, REF, CURRENT_VERSION, HEAD, CURSORS, DIGEST, DIFFER, RELAY], 2)
+            }
             Kind::Ack => (&[RECEIVED_VERSION, APPLIED_COUNT, RUN, TO, REF, DURABLE, REJECTED, RELAY], 2),
             Kind::Error => (&[CODE, MESSAGE, RETRY_AFTER, RUN, TO, REF, DURABLE, REJECTED], 2),
         };
@@ -125,6 +133,7 @@ impl Kind {
                 to: all.to,
                 reference: all.reference,
                 stored: all.stored_cursor,
+                digest: all.digest,
             }),
             Kind::Response => Body::Response(SyncResponse {
                 changes: all.changes,
@@ -139,6 +148,7 @@ impl Kind {
                 durable: all.durable,
                 account: all.account,
                 stored: all.stored_version,
+                differ: all.differ,
             }),
             Kind::Push => Body::Push(SyncPush {
                 changes: all.changes,
@@ -147,6 +157,9 @@ impl Kind {
                 reference: all.reference,
                 current_version: all.current_version,
                 head: all.head,
+                cursors: all.cursors,
+                digest: all.digest,
+                differ: all.differ,
                 relay: all.relay,
             }),
             Kind::Ack => Body::Ack(SyncAck {
@@ -183,6 +196,8 @@ struct Fields {
     code: String,
     current_version: Option<i64>,
     cursors: Option<Vec<(String, Cursor)>>,
+    differ: Option<Vec<String>>,
+    digest: Option<Digest>,
     durable: bool,
     head: Option<i64>,
     message: String,
@@ -238,6 +253,8 @@ impl Fields {
             Field::Code => self.code = reader.owned()?,
             Field::CurrentVersion => self.current_version = Some(version(reader)?),
             Field::Cursors => self.cursors = Some(read_cursors(reader)?),
+            Field::Differ => self.differ = Some(reader.list(Reader::owned)?),
+            Field::Digest => self.digest = Some(digest::read(reader)?),
             Field::Durable => self.durable = reader.boolean()?,
             Field::Head => self.head = Some(version(reader)?),
             Field::Message => self.message = reader.owned()?,
@@ -430,6 +447,28 @@ impl Object<'_> {
         }
     }
 
+    fn cursors(&mut self, cursors: Option<&Vec<(String, Cursor)>>) {
+        if let Some(cursors) = cursors {
+            let mut object = Object::new(self.name(CURSORS.0));
+            for (site, cursor) in cursors {
+                cursor.write(object.name(site));
+            }
+            object.end();
+        }
+    }
+
+    fn digest(&mut self, digest: Option<&Digest>) {
+        if let Some(digest) = digest {
+            digest::write(self.name(DIGEST.0), digest);
+        }
+    }
+
+    fn differ(&mut self, tables: Option<&Vec<String>>) {
+        if let Some(tables) = tables {
+            json::array(self.name(DIFFER.0), tables, |out, table| json::text(out, table));
+        }
+    }
+
     fn place(&mut self, place: Option<&Place>) {
         if let Some(place) = place {
             place.write(self.name(RELAY.0));
@@ -465,19 +504,14 @@ impl SyncRequest {
     fn write(&self, out: &mut Object<'_>) {
         out.integer(SINCE_VERSION.0, self.since_version);
         out.run(self.run.as_ref());
-        if let Some(cursors) = &self.cursors {
-            let mut object = Object::new(out.name(CURSORS.0));
-            for (site, cursor) in cursors {
-                cursor.write(object.name(site));
-            }
-            object.end();
-        }
+        out.cursors(self.cursors.as_ref());
         out.version(HEAD, self.head);
         out.to(self.to.as_ref());
         out.string(REF, self.reference.as_deref());
         if let Some(stored) = &self.stored {
             stored.write(out.name(STORED_CURSOR.0));
         }
+        out.digest(self.digest.as_ref());
     }
 }
 
@@ -499,6 +533,7 @@ impl SyncResponse {
         out.flag(DURABLE.0, self.durable);
         out.string(ACCOUNT, self.account.as_deref());
         out.version(STORED_VERSION, self.stored);
+        out.differ(self.differ.as_ref());
     }
 }
 
@@ -510,6 +545,9 @@ impl SyncPush {
         out.string(REF, self.reference.as_deref());
         out.version(CURRENT_VERSION, self.current_version);
         out.version(HEAD, self.head);
+        out.cursors(self.cursors.as_ref());
+        out.digest(self.digest.as_ref());
+        out.differ(self.differ.as_ref());
         out.place(self.relay.as_ref());
     }
 }

@@ -222,6 +222,7 @@ impl Replica {
             to: target,
             reference: Some(reference.clone()),
             stored: stored.as_ref().map(|(_, cursor)| cursor.clone()),
+            digest: None,
         };
         conn.asked.push_back(Asked { reference, cursors, stored });
         self.send(Body::Request(request));

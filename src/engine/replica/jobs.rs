@@ -306,6 +306,7 @@ impl Replica {
                 durable: false,
                 account: None,
                 stored: None,
+                differ: None,
             }));
         }
         if more && answer.seed {

@@ -109,10 +109,9 @@ impl Replica {
             changes,
             base_version: base,
             run,
-            reference: None,
             current_version: Some(current),
             head,
-            relay: None,
+            ..SyncPush::default()
         }));
     }
 }

@@ -219,8 +219,7 @@ impl Replica {
             run,
             reference: Some(reference),
             current_version: Some(current),
-            head: None,
-            relay: None,
+            ..SyncPush::default()
         }));
     }
 

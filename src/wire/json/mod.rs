@@ -9,4 +9,4 @@ mod tests;
 mod write;
 
 pub(crate) use read::{Fault, Number, Reader, parse};
-pub(crate) use write::{Object, array, integer, text};
+pub(crate) use write::{Object, array, integer, text, unsigned};
