@@ -1,7 +1,7 @@
 //! The app: its tables, its migrations and the statements it runs. Small domains, so that devices collide often and
 //! ties in every storage class happen. Decides nothing about replication.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crsqlite_sync::engine::affinity::Affinity;
 use crsqlite_sync::wire::{Pk, Value};
@@ -59,27 +59,28 @@ pub(crate) fn install(db: &mut Database, old: bool) {
 pub(crate) fn migrate(db: &mut Database, rng: &mut Rng) {
     if !db.has_table(LATE_TABLE) {
         let def = table(LATE_TABLE);
-        let rows: Vec<_> = (0..rng.below(3)).map(|_| (key(&def, rng, 4), values(&def, db, rng))).collect();
-        let distinct: std::collections::BTreeMap<_, _> = rows.into_iter().collect();
-        let rows: Vec<_> = distinct
-            .into_iter()
-            .map(|(pk, set)| {
-                let set = def.columns.keys().map(|cid| {
-                    let value = set
-                        .iter()
-                        .find(|(name, _)| name == cid)
-                        .map_or(Value::Null, |(_, value)| value.clone());
-                    (cid.clone(), value)
-                });
-                (pk, set.collect())
-            })
-            .collect();
+        let rows = late_rows(rng);
         db.create_table(&def, &rows);
     }
     let (table, cid, affinity) = LATE_COLUMN;
     if !db.has_column(table, cid) {
         db.add_column(table, cid, affinity);
     }
+}
+
+/// Rows that the late table has before it is replicated.
+pub(crate) fn late_rows(rng: &mut Rng) -> Vec<(Pk, Vec<(String, Value)>)> {
+    let def = table(LATE_TABLE);
+    let all = def.columns.keys();
+    let mut rows: BTreeMap<Pk, BTreeMap<String, Value>> = BTreeMap::new();
+    for _ in 0..rng.below(3) {
+        let pk = key(&def, rng, 4);
+        rows.insert(
+            pk,
+            all.clone().map(|cid| (cid.clone(), Value::Null)).chain(some_values(all.clone(), rng)).collect(),
+        );
+    }
+    rows.into_iter().map(|(pk, set)| (pk, set.into_iter().collect())).collect()
 }
 
 /// The scratch table comes with a few rows, or goes.
@@ -141,9 +142,12 @@ fn key(def: &TableDef, rng: &mut Rng, keys: u64) -> Pk {
 }
 
 fn values(def: &TableDef, db: &Database, rng: &mut Rng) -> Vec<(String, Value)> {
-    let known = def.columns.keys().filter(|cid| !db.has_table(&def.name) || db.has_column(&def.name, cid));
+    some_values(def.columns.keys().filter(|cid| db.has_column(&def.name, cid)), rng)
+}
+
+fn some_values<'a>(columns: impl Iterator<Item = &'a String>, rng: &mut Rng) -> Vec<(String, Value)> {
     let mut set = Vec::new();
-    for cid in known {
+    for cid in columns {
         if rng.chance(50) {
             set.push((cid.clone(), value(rng)));
         }

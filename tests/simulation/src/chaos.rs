@@ -85,7 +85,7 @@ impl World {
     }
 
     /// The client hears of a local change soon; sometimes only its poll will see it.
-    fn announce(&mut self, n: usize) {
+    pub(crate) fn announce(&mut self, n: usize) {
         if self.rng.chance(90) || !self.devices[n].is_ours {
             let epoch = self.devices[n].epoch;
             let delay = self.rng.below(50);
@@ -104,7 +104,7 @@ impl World {
     }
 
     /// `tables` gains what it left out: the app starts a new client.
-    fn tables_grow(&mut self, n: usize) -> Result<(), String> {
+    pub(crate) fn tables_grow(&mut self, n: usize) -> Result<(), String> {
         let all: Vec<String> = app::names().into_iter().collect();
         let device = &mut self.devices[n];
         if device.tables.as_ref().is_none_or(|tables| tables.len() == all.len()) {
@@ -115,7 +115,7 @@ impl World {
     }
 
     /// Stop, and a new client in the same process.
-    fn restart_client(&mut self, n: usize) -> Result<(), String> {
+    pub(crate) fn restart_client(&mut self, n: usize) -> Result<(), String> {
         self.note(|| format!("d{n} gets a new client"));
         self.feed(n, Input::Stop)?;
         self.disconnect(n);
@@ -178,15 +178,7 @@ impl World {
     /// The process dies, its last transactions with it.
     fn crash(&mut self, n: usize) {
         let lost = if self.rng.chance(40) { 0 } else { self.rng.index(HISTORY) };
-        self.note(|| format!("d{n} crashes and loses {lost} transactions"));
-        self.disconnect(n);
-        let device = &mut self.devices[n];
-        device.process += 1;
-        device.epoch += 1;
-        device.timer += 1;
-        device.client = Client::Down;
-        device.waits.clear();
-        device.disk.crash(lost);
+        self.die(n, lost);
         let down = self.rng.below(20_000);
         self.at(down, Event::Start(n));
         if self.rng.chance(30) {
@@ -197,6 +189,19 @@ impl World {
             });
             self.note(|| format!("d{n} app, before its client: {op:?}"));
         }
+    }
+
+    /// The process is gone, and so are the last `lost` transactions.
+    pub(crate) fn die(&mut self, n: usize, lost: usize) {
+        self.note(|| format!("d{n} crashes and loses {lost} transactions"));
+        self.disconnect(n);
+        let device = &mut self.devices[n];
+        device.process += 1;
+        device.epoch += 1;
+        device.timer += 1;
+        device.client = Client::Down;
+        device.waits.clear();
+        device.disk.crash(lost);
     }
 
     /// An older copy of the database comes back.

@@ -6,6 +6,7 @@
 //!   must hold afterwards
 //! - `relay`, [`contract`], `peer`, `app`, `device`: who takes part; [`plan`]: what a seed makes of them
 //! - [`run`]: seeds on all cores
+//! - [`scenario`]: worlds as data, for the model and for the real package, whose relays are [`served`]
 
 mod app;
 mod calls;
@@ -21,5 +22,7 @@ pub mod plan;
 mod relay;
 pub mod rng;
 pub mod run;
+pub mod scenario;
+pub mod served;
 pub mod store;
 pub mod world;

@@ -1,10 +1,13 @@
 //! `cargo run -p simulator --release -- --seeds N [--first S]` runs worlds; `--seed S [--trace]` replays one.
+//! `--scenarios N [--first S]` prints worlds as lines of JSON, and `--relay` is the relay of those that are played elsewhere.
 
 use std::process::ExitCode;
 
+use simulator::scenario::Scenario;
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let (mut seeds, mut first, mut one, mut trace) = (1_000, 0, None, false);
+    let (mut seeds, mut first, mut one, mut trace, mut scenarios) = (1_000, 0, None, false, None);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|text| text.parse::<u64>().ok());
         match argument.as_str() {
@@ -12,11 +15,17 @@ fn main() -> ExitCode {
             "--first" => first = number().unwrap_or(first),
             "--seed" => one = number(),
             "--trace" => trace = true,
+            "--scenarios" => scenarios = number(),
+            "--relay" => return relay(),
             other => {
-                eprintln!("unknown argument {other}: --seeds N, --first S, --seed S, --trace");
+                eprintln!("unknown argument {other}: --seeds N, --first S, --seed S, --trace, --scenarios N, --relay");
                 return ExitCode::from(2);
             }
         }
+    }
+    if let Some(count) = scenarios {
+        (first..first + count).for_each(|seed| println!("{}", Scenario::of(seed).json()));
+        return ExitCode::SUCCESS;
     }
     let (count, failed) = match one {
         Some(seed) => {
@@ -30,4 +39,14 @@ fn main() -> ExitCode {
     };
     println!("{count} seeds, {failed} diverged");
     ExitCode::from(u8::from(failed > 0))
+}
+
+fn relay() -> ExitCode {
+    match simulator::served::serve(std::io::stdin().lock(), std::io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

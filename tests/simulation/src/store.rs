@@ -69,6 +69,12 @@ impl Disk {
         self.db.run(op)
     }
 
+    /// More inside the app's own transaction.
+    pub fn app_goes_on(&mut self, work: impl FnOnce(&mut Database)) {
+        assert!(self.app.is_some(), "the app has begun");
+        work(&mut self.db);
+    }
+
     pub fn app_end(&mut self, keep: bool) {
         let Some(before) = self.app.take() else { return };
         if keep {

@@ -18,6 +18,7 @@ use crate::peer::SeedPeer;
 use crate::plan::Plan;
 use crate::relay::Storing;
 use crate::rng::Rng;
+use crate::scenario::What;
 
 /// Something that happens at its time.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(crate) enum Event {
     },
     /// Something breaks somewhere.
     Fault,
+    /// What a scenario says.
+    Step(Box<What>),
     Start(usize),
     Connect {
         device: usize,
@@ -151,6 +154,23 @@ impl World {
     pub fn new(seed: u64, trace: bool) -> Self {
         let mut rng = Rng::new(seed);
         let plan = Plan::of(seed, &mut rng);
+        let mut world = World::empty(plan, rng, trace);
+        let plan = world.plan.clone();
+        for n in 0..plan.devices + plan.seed_peers {
+            let is_ours = n < plan.devices;
+            let old = is_ours && plan.schema_lag && world.rng.chance(60);
+            let late = world.rng.chance(25);
+            let at = if late { world.rng.below(plan.chaos) } else { world.rng.below(500) };
+            let device = world.add_device(is_ours, old);
+            world.at(at, Event::Start(device));
+            world.at(at, Event::App(device));
+        }
+        world.at(plan.fault_pause, Event::Fault);
+        world
+    }
+
+    /// A relay and nobody else yet.
+    pub(crate) fn empty(plan: Plan, mut rng: Rng, trace: bool) -> Self {
         let relay = if let Some(manners) = plan.records {
             Relay::Contract(Box::new(Contract::new(manners)))
         } else if plan.storing {
@@ -171,17 +191,6 @@ impl World {
             chaos: true,
             trace: trace.then(Vec::new),
         };
-        let plan = world.plan.clone();
-        for n in 0..plan.devices + plan.seed_peers {
-            let is_ours = n < plan.devices;
-            let old = is_ours && plan.schema_lag && world.rng.chance(60);
-            let late = world.rng.chance(25);
-            let at = if late { world.rng.below(plan.chaos) } else { world.rng.below(500) };
-            let device = world.add_device(is_ours, old);
-            world.at(at, Event::Start(device));
-            world.at(at, Event::App(device));
-        }
-        world.at(plan.fault_pause, Event::Fault);
         world.at(RELAY_BEAT, Event::RelayBeat);
         world
     }
@@ -248,6 +257,7 @@ impl World {
                 Ok(())
             }
             Event::Fault => self.misfortune(),
+            Event::Step(what) => self.play(*what),
             Event::Start(device) if self.devices[device].is_up() => Ok(()),
             Event::Start(device) => self.start(device),
             Event::Connect { device, epoch } => self.connect(device, epoch),
