@@ -186,7 +186,10 @@ impl Replica {
                 conn.restart(self.now.at);
                 return;
             }
-            conn.asks.again(sender, self.now.at);
+            let again = sender != self.config.site || conn.has_clone(sender, self.now.at);
+            if again {
+                conn.asks.again(sender, self.now.at);
+            }
         }
     }
 

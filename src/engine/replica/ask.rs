@@ -8,7 +8,7 @@ use super::jobs::Task;
 use super::{Problem, Replica};
 use crate::engine::txn::What;
 use crate::sorted::SortedMap;
-use crate::wire::{Body, Cursor, MAX_DB_VERSION, SiteId, SyncRequest};
+use crate::wire::{Body, Cursor, MAX_DB_VERSION, Run, SiteId, SyncRequest};
 
 /// A gap in a device's pushes leads to a request at most this often.
 pub(super) const GAP_PAUSE: Duration = Duration::from_secs(30);
@@ -32,6 +32,8 @@ pub(super) struct Asked {
     pub(super) reference: String,
     pub(super) cursors: SortedMap<SiteId, Cursor>,
     pub(super) stored: Option<(SiteId, Cursor)>,
+    /// Who has answered, and in which run.
+    pub(super) answered: Vec<(SiteId, Run)>,
 }
 
 #[derive(Debug)]
@@ -198,7 +200,7 @@ impl Replica {
         let run = self.run().cloned();
         let now = self.now.at;
         let Some(conn) = &mut self.conn else { return };
-        let reference = conn.reference();
+        let reference = conn.reference(run.as_ref());
         conn.asks.sent(target, &reference, now);
         if let Some(site) = target {
             conn.served(site, now);
@@ -211,7 +213,7 @@ impl Replica {
         }
         // Plain peers hear what is addressed to others, and answer it: with nothing, asked like this.
         let since_version = match target {
-            Some(site) if conn.runs.contains_key(&site) => MAX_DB_VERSION,
+            Some(site) if conn.sites.contains_key(&site) => MAX_DB_VERSION,
             Some(_) | None => 0,
         };
         let request = SyncRequest {
@@ -224,19 +226,22 @@ impl Replica {
             stored: stored.as_ref().map(|(_, cursor)| cursor.clone()),
             digest: None,
         };
-        conn.asked.push_back(Asked { reference, cursors, stored });
+        conn.asked.push_back(Asked { reference, cursors, stored, answered: Vec::new() });
         self.send(Body::Request(request));
     }
 
     /// Something of this site is missing.
     pub(super) fn ask_for_gap(&mut self, site: SiteId) {
         let now = self.now.at;
+        if !self.can_be_asked(site) {
+            return;
+        }
         let Some(conn) = &mut self.conn else { return };
         let pause = match &conn.mode {
             Mode::Storing(upload) if upload.log == site => LOG_GAP_PAUSE,
             Mode::Storing(_) | Mode::Plain(_) | Mode::Probing(_) | Mode::Records(_) => GAP_PAUSE,
         };
-        let earliest = conn.paused_until(site).unwrap_or(now).max(now);
+        let earliest = conn.paused_until(site, now).unwrap_or(now).max(now);
         conn.asks.for_gap(site, earliest, pause);
     }
 }

@@ -15,8 +15,12 @@ use crate::wire::{Run, SiteId};
 /// A relay that stores answers within this; without an answer one that never stored anything of ours is taken for a
 /// plain one (until it answers). One that did is silent, and nothing is in step until it speaks.
 const PROBE: Duration = Duration::from_secs(10);
-/// Copies of one database that alternate are served this seldom.
+/// Copies of one database that are both alive are served this seldom.
 const CLONE_PAUSE: Duration = Duration::from_secs(300);
+/// How long two copies are taken to be alive after the last proof of it.
+const CLONE_MEMORY: Duration = Duration::from_secs(3600);
+/// What a former run has sent does not take this long to arrive.
+const LATE: Duration = Duration::from_secs(60);
 
 /// What kind of relay this is.
 #[derive(Debug)]
@@ -59,8 +63,10 @@ pub(super) struct Conn {
     pub(super) stated: Option<i64>,
     /// How far the pushes of each site reach without a gap.
     pub(super) seen: SortedMap<SiteId, (Run, i64)>,
-    /// Whose runs alternate: two live copies of one database.
-    pub(super) runs: SortedMap<SiteId, Runs>,
+    /// The sites that state their runs.
+    pub(super) sites: SortedMap<SiteId, Site>,
+    /// Another run than ours whose pushes a log has stored under our site, and when the first of them came.
+    double: Option<(Run, Duration)>,
     /// The next part of an answer that came in parts.
     pub(super) parts: SortedMap<SiteId, (String, u32)>,
     pub(super) caught_up: bool,
@@ -69,13 +75,11 @@ pub(super) struct Conn {
     pub(super) garbage: u32,
 }
 
-/// The runs that one site has shown on this connection.
-#[derive(Debug)]
-pub(super) struct Runs {
-    current: Run,
-    before: Option<Run>,
-    /// A former run came back: two copies of one database are alive.
-    alternates: bool,
+/// What is known of a site that states its runs.
+#[derive(Debug, Default)]
+pub(super) struct Site {
+    /// When two runs of it were last seen to be alive: two copies of one database are.
+    cloned_at: Option<Duration>,
     served_at: Option<Duration>,
 }
 
@@ -93,7 +97,8 @@ impl Conn {
             asked: VecDeque::new(),
             stated: None,
             seen: SortedMap::new(),
-            runs: SortedMap::new(),
+            sites: SortedMap::new(),
+            double: None,
             parts: SortedMap::new(),
             caught_up: false,
             next_ref: 0,
@@ -129,9 +134,11 @@ impl Conn {
         }
     }
 
-    pub(super) fn reference(&mut self) -> String {
+    /// A new name for a message. It names the run too: an answer to another copy of the database is none to us.
+    pub(super) fn reference(&mut self, run: Option<&Run>) -> String {
         self.next_ref += 1;
-        format!("{}-{}", self.id, self.next_ref)
+        let run = run.and_then(|run| run.as_str().get(..8)).unwrap_or_default();
+        format!("{run}-{}-{}", self.id, self.next_ref)
     }
 
     pub(super) fn ask_again_now(&mut self, now: Duration) {
@@ -161,27 +168,57 @@ impl Conn {
         }
     }
 
-    /// Notes a site's run. True when a former run has come back for the first time: two copies are alive.
-    pub(super) fn note_run(&mut self, site: SiteId, run: &Run) -> bool {
-        let Some(runs) = self.runs.get_mut(&site) else {
-            let current = run.clone();
-            self.runs.insert(site, Runs { current, before: None, alternates: false, served_at: None });
+    /// Notes that a site has answered a request of ours in this run, where `ours` is our own run and site. True when it
+    /// shows for the first time that two copies of one database are alive: they have answered the same request. What a
+    /// former run sent may arrive late, but it does not answer what was asked after its end.
+    pub(super) fn answered_in(
+        &mut self,
+        site: SiteId,
+        run: &Run,
+        reference: Option<&String>,
+        ours: (SiteId, Option<&Run>),
+        now: Duration,
+    ) -> bool {
+        let Some(asked) = self.asked.iter_mut().find(|asked| Some(&asked.reference) == reference) else {
             return false;
         };
-        if runs.current == *run {
-            return false;
+        let before = asked.answered.iter().find(|(other, _)| *other == site).map(|(_, run)| run);
+        let before = if site == ours.0 { ours.1 } else { before };
+        let cloned = before.is_some_and(|before| before != run);
+        if before.is_none() {
+            asked.answered.push((site, run.clone()));
         }
-        let returned = runs.before.as_ref() == Some(run);
-        runs.before = Some(std::mem::replace(&mut runs.current, run.clone()));
-        let news = returned && !runs.alternates;
-        runs.alternates |= returned;
-        news
+        cloned && self.is_cloned(site, now)
+    }
+
+    /// Notes that a log has stored a push of our own site in a run that is not ours. True when it shows for the first
+    /// time that another copy of the database is alive: it goes on for longer than frames are on their way.
+    pub(super) fn pushed_in(&mut self, site: SiteId, run: &Run, now: Duration) -> bool {
+        match &self.double {
+            Some((double, since)) if double == run => now >= *since + LATE && self.is_cloned(site, now),
+            Some(_) | None => {
+                self.double = Some((run.clone(), now));
+                false
+            }
+        }
+    }
+
+    /// Two copies of a site's database are alive. True for the first time.
+    fn is_cloned(&mut self, site: SiteId, now: Duration) -> bool {
+        let known = self.sites.or_default(site);
+        known.cloned_at.replace(now).is_none()
+    }
+
+    /// Whether a live copy of a site's database stands beside it.
+    pub(super) fn has_clone(&self, site: SiteId, now: Duration) -> bool {
+        let cloned_at = self.sites.get(&site).and_then(|known| known.cloned_at);
+        cloned_at.is_some_and(|at| now < at + CLONE_MEMORY)
     }
 
     /// Notes that a site is asked or answered now.
     pub(super) fn served(&mut self, site: SiteId, now: Duration) {
-        if let Some(runs) = self.runs.get_mut(&site) {
-            runs.served_at = Some(now);
+        if let Some(known) = self.sites.get_mut(&site) {
+            known.served_at = Some(now);
         }
     }
 
@@ -195,10 +232,10 @@ impl Conn {
         }
     }
 
-    /// Until when a site whose run alternates is neither asked nor answered.
-    pub(super) fn paused_until(&self, site: SiteId) -> Option<Duration> {
-        let runs = self.runs.get(&site).filter(|runs| runs.alternates)?;
-        runs.served_at.map(|at| at + CLONE_PAUSE)
+    /// Until when a site of which two copies are alive is neither asked nor answered.
+    pub(super) fn paused_until(&self, site: SiteId, now: Duration) -> Option<Duration> {
+        let known = self.sites.get(&site).filter(|_| self.has_clone(site, now))?;
+        known.served_at.map(|at| at + CLONE_PAUSE)
     }
 
     /// The next moment at which something of this connection is due.

@@ -10,9 +10,7 @@ use super::upload::Upload;
 use super::{Event, MAX_QUEUED_BYTES, MAX_TASKS, Output, Problem, Replica};
 use crate::engine::txn::{Advance, Applied, Apply, Durable, Point, What};
 use crate::rules::{self, Rule};
-use crate::wire::{
-    Body, Change, Cursor, Decoded, Message, Row, Run, SiteId, SyncPush, SyncRequest, SyncResponse,
-};
+use crate::wire::{Body, Change, Cursor, Decoded, Message, Row, SiteId, SyncPush, SyncRequest, SyncResponse};
 
 /// Devices ask back within this, so that many do not ask at once.
 const ASK_BACK: Duration = Duration::from_secs(2);
@@ -64,14 +62,15 @@ impl Replica {
     fn message(&mut self, message: Message) {
         let from = message.site_id;
         let run = match &message.body {
-            Body::Request(body) => body.run.clone(),
-            Body::Response(body) => body.run.clone(),
-            // A relay forwards what was pushed a while ago: no sign of life of that run.
-            Body::Push(body) if body.relay.is_none() => body.run.clone(),
-            Body::Push(_) | Body::Ack(_) | Body::Error(_) => None,
+            Body::Request(body) => body.run.as_ref(),
+            Body::Response(body) => body.run.as_ref(),
+            Body::Push(body) => body.run.as_ref(),
+            Body::Ack(_) | Body::Error(_) => None,
         };
-        if let Some(run) = &run {
-            self.note_run(from, run, matches!(message.body, Body::Request(_)));
+        if let Some(conn) = &mut self.conn
+            && run.is_some()
+        {
+            conn.sites.or_default(from);
         }
         match message.body {
             Body::Request(request) => self.request(from, request),
@@ -90,14 +89,15 @@ impl Replica {
         }
     }
 
-    fn note_run(&mut self, from: SiteId, run: &Run, is_request: bool) {
-        let own = self.is_ours(from) && is_request && self.run() != Some(run);
-        let Some(conn) = &mut self.conn else { return };
-        let returned = conn.note_run(from, run);
-        if returned || own {
-            let message = format!("two live copies of one database share the site id {from}");
-            self.outputs.push_back(Output::Event(Event::Error(Problem::fatal("cloned-database", message))));
-        }
+    fn tell_of_clone(&mut self, site: SiteId) {
+        let message = format!("two live copies of one database share the site id {site}");
+        self.outputs.push_back(Output::Event(Event::Error(Problem::fatal("cloned-database", message))));
+    }
+
+    /// Whether a site can be asked. What says our own is mostly what we have sent in a former run, and nobody answers
+    /// to it.
+    pub(super) fn can_be_asked(&self, site: SiteId) -> bool {
+        !self.is_ours(site) || self.conn.as_ref().is_some_and(|conn| conn.has_clone(site, self.now.at))
     }
 
     fn request(&mut self, from: SiteId, request: SyncRequest) {
@@ -110,7 +110,7 @@ impl Replica {
         let Some(conn) = &mut self.conn else { return };
         conn.heard_a_peer(now);
         let seed = request.cursors.is_none();
-        if conn.paused_until(from).is_none_or(|until| until <= now) {
+        if conn.paused_until(from, now).is_none_or(|until| until <= now) {
             conn.served(from, now);
             let cursor = request.cursor_of(me).cloned();
             let point = if seed { Point::After(request.since_version) } else { Point::Cursor(cursor) };
@@ -129,9 +129,10 @@ impl Replica {
         };
         if !have
             && rules::holds(Rule::AskBackAndBeat)
+            && self.can_be_asked(from)
             && let Some(conn) = &mut self.conn
         {
-            let at = conn.paused_until(from).unwrap_or(back).max(back);
+            let at = conn.paused_until(from, now).unwrap_or(back).max(back);
             conn.asks.at(from, at);
         }
     }
@@ -145,6 +146,14 @@ impl Replica {
         }
         let now = self.now.at;
         let uploaded = self.view.uploaded;
+        let ours = self.run().cloned();
+        let me = self.config.site;
+        let Some(conn) = &mut self.conn else { return };
+        if let Some(run) = &run
+            && conn.answered_in(from, run, reference.as_ref(), (me, ours.as_ref()), now)
+        {
+            self.tell_of_clone(from);
+        }
         let Some(conn) = &mut self.conn else { return };
         let asked = conn.asked.iter().find(|asked| Some(&asked.reference) == reference.as_ref());
         let carried: Option<Option<Cursor>> =
@@ -214,6 +223,14 @@ impl Replica {
 
     fn push(&mut self, from: SiteId, push: SyncPush) {
         let now = self.now.at;
+        if let (Some(conn), Some(run), Some(ours)) = (&mut self.conn, &push.run, self.phase.run())
+            && from == self.config.site
+            && push.relay.is_some()
+            && run != ours
+            && conn.pushed_in(from, run, now)
+        {
+            self.tell_of_clone(from);
+        }
         let mut ack = None;
         let (chain, advance, log) = match (push.relay, &push.run, push.current_version) {
             (Some(place), _, _) => {

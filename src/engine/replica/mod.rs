@@ -58,6 +58,15 @@ enum Phase {
     },
 }
 
+impl Phase {
+    fn run(&self) -> Option<&Run> {
+        match self {
+            Phase::Running(run) | Phase::Starting(run) | Phase::Halted { run, .. } => Some(run),
+            Phase::Stopped => None,
+        }
+    }
+}
+
 /// The state machine of replication.
 #[derive(Debug)]
 pub struct Replica {
@@ -338,10 +347,7 @@ impl Replica {
     }
 
     fn run(&self) -> Option<&Run> {
-        match &self.phase {
-            Phase::Running(run) | Phase::Starting(run) | Phase::Halted { run, .. } => Some(run),
-            Phase::Stopped => None,
-        }
+        self.phase.run()
     }
 
     fn is_running(&self) -> bool {

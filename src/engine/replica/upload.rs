@@ -197,7 +197,7 @@ impl Replica {
     fn send_one(&mut self, rows: Vec<Change>, base: i64, current: i64, kept: bool, now: Duration) {
         let run = self.run().cloned();
         let Some(conn) = &mut self.conn else { return };
-        let reference = conn.reference();
+        let reference = conn.reference(run.as_ref());
         let called = matches!(conn.mode, Mode::Records(_));
         let Some(upload) = conn.mode.upload_mut() else { return };
         upload.window.push_back(Sent {
