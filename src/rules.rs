@@ -104,6 +104,8 @@ rules! {
     // ----------------------------------------------------------------------------------------- merging
     /// Change tracking is switched on again after a merge that failed.
     TrackingOn = "tracking-on",
+    /// Every statement of a merge is one that SQLite undoes as a whole.
+    UndoneStatements = "undone-statements",
     /// Values reach SQLite in their exact type.
     TypedValues = "typed-values",
     /// Values and keys take the affinity of the local column before they are merged.

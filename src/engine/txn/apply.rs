@@ -39,6 +39,13 @@ pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Resu
         applied.quarantined = merged.refused.len();
         keep_aside(txn, apply.sender, (owner, held.as_ref()), &merged, schema.version).await?;
         applied.touched = merged.keys;
+        if !rules::holds(Rule::SendersClock) {
+            for row in apply.rows.iter().flatten() {
+                if let Some(held) = txn.meta.received.get_mut(&row.site_id) {
+                    held.version = held.version.max(row.db_version);
+                }
+            }
+        }
     }
     let after = txn.record_head().await?.max(before);
     let moved = txn.store.max_version().await? > before;
@@ -231,17 +238,10 @@ async fn merge_all<S: Store>(store: &mut S, rows: &[Change]) -> Result<Vec<(usiz
 /// The row as the local schema would hold it.
 pub(super) fn fit(schema: &Schema, change: &Change) -> Result<Change, RowCode> {
     let table = schema.tables.get(&change.table).ok_or(RowCode::UnknownTable)?;
-    let columns = change.pk.columns();
-    if columns.len() != table.key.len() {
-        return Err(RowCode::KeyMismatch);
-    }
-    let key: Vec<_> =
-        columns.into_iter().zip(&table.key).map(|(value, affinity)| as_held(*affinity, value)).collect();
-    if key.contains(&Value::Null) {
-        return Err(RowCode::KeyMismatch);
-    }
     let mut fitted = change.clone();
-    fitted.pk = Pk::pack(&key).ok_or(RowCode::KeyMismatch)?;
+    if rules::holds(Rule::CheckedKeys) {
+        fitted.pk = fit_key(&table.key, &change.pk).ok_or(RowCode::KeyMismatch)?;
+    }
     if rules::holds(Rule::BindZero) {
         fitted.db_version = 0;
     }
@@ -250,6 +250,17 @@ pub(super) fn fit(schema: &Schema, change: &Change) -> Result<Change, RowCode> {
         fitted.val = as_held(*affinity, fitted.val);
     }
     Ok(fitted)
+}
+
+/// `None` for a key of another number of columns, or with a NULL.
+fn fit_key(affinities: &[Affinity], pk: &Pk) -> Option<Pk> {
+    let columns = pk.columns();
+    if columns.len() != affinities.len() {
+        return None;
+    }
+    let key: Vec<_> =
+        columns.into_iter().zip(affinities).map(|(value, affinity)| as_held(*affinity, value)).collect();
+    if key.contains(&Value::Null) { None } else { Pk::pack(&key) }
 }
 
 /// The value as a column of that affinity holds it: merging compares before SQLite would bring it there.

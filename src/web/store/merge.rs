@@ -125,7 +125,7 @@ fn statement(rows: usize) -> String {
         let at = 4 + index * 5;
         format!("?1, ?{}, ?{}, ?{}, ?{}, 0, ?2, ?3, ?{}", at, at + 1, at + 2, at + 3, at + 4)
     };
-    if rows == 1 {
+    if rows == 1 && rules::holds(Rule::UndoneStatements) {
         return format!("{COLUMNS} SELECT {}", row(0));
     }
     let tuples: Vec<String> = (0..rows).map(|index| format!("({})", row(index))).collect();
