@@ -10,12 +10,14 @@ use crsqlite_sync::wire::{
 };
 
 use self::core::{Appended, Ledger, Page, Start};
+use self::lax::Lax;
 use crate::rng::Rng;
 
 // The server is a program with a runtime and a database; its decisions are these files alone.
 #[allow(dead_code, unreachable_pub, unused_imports)]
 #[path = "../../../server/src/log/core/mod.rs"]
 mod core;
+mod lax;
 
 /// What leaves a relay.
 #[derive(Debug)]
@@ -41,6 +43,7 @@ pub(crate) struct Storing {
     run: Run,
     answer_bytes: usize,
     asked: BTreeSet<ConnId>,
+    lax: Lax,
     /// The storage does not answer.
     pub(crate) failing: bool,
 }
@@ -49,11 +52,20 @@ impl Storing {
     pub(crate) fn new(rng: &mut Rng, answer_bytes: usize) -> Self {
         let log = Log { ledger: Ledger::default(), site: log_site(rng), promised: Vec::new() };
         let run = Run::from_random(rng.next_u64());
-        Storing { log, backups: Vec::new(), run, answer_bytes, asked: BTreeSet::new(), failing: false }
+        Storing {
+            log,
+            backups: Vec::new(),
+            run,
+            answer_bytes,
+            asked: BTreeSet::new(),
+            lax: Lax::default(),
+            failing: false,
+        }
     }
 
     /// A new process over the same log.
     pub(crate) fn restart(&mut self, rng: &mut Rng) {
+        self.lax.crash(&mut self.log.ledger);
         self.run = Run::from_random(rng.next_u64());
         self.asked.clear();
         self.failing = false;
@@ -69,6 +81,7 @@ impl Storing {
             return false;
         }
         self.log = rng.pick(&self.backups).clone();
+        self.lax = Lax::default();
         self.restart(rng);
         true
     }
@@ -77,6 +90,7 @@ impl Storing {
     pub(crate) fn wipe(&mut self, rng: &mut Rng) {
         let site = if rng.chance(50) { log_site(rng) } else { self.log.site };
         self.log = Log { ledger: Ledger::default(), site, promised: Vec::new() };
+        self.lax = Lax::default();
         self.restart(rng);
     }
 
@@ -89,7 +103,8 @@ impl Storing {
     }
 
     /// The empty push that an idle relay repeats.
-    pub(crate) fn beat(&self) -> String {
+    pub(crate) fn beat(&mut self) -> String {
+        Lax::idle(&mut self.log.ledger);
         let clock = &self.log.ledger.clock;
         let run = clock.run(&self.run).clone();
         self.say(Body::Push(SyncPush {
@@ -191,7 +206,7 @@ impl Storing {
             return vec![self.failure(from, push.reference)];
         }
         let (good, rejected) = sort(push.changes);
-        let appended: Appended = self.log.ledger.append(&self.run, &good);
+        let appended: Appended = self.lax.append(&mut self.log.ledger, &self.run, &good);
         let place = Place {
             site_id: self.log.site,
             run: appended.run.clone(),

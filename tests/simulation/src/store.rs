@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crsqlite_sync::engine::store::{Budget, KeptRow, List, Page, Rows, Scan, Schema, Store, StoreError};
+use crsqlite_sync::rules::{Rule, holds};
 use crsqlite_sync::wire::{Change, Pk, RowCode};
 
 use crate::model::{Database, Op};
@@ -125,12 +126,13 @@ impl Disk {
 
     fn scanned(&self, scan: &Scan) -> Vec<Change> {
         let site = self.db.site();
+        let zeroed = |col_version| col_version == 0 && holds(Rule::ZeroedRows);
         self.db.changes(|table, _, _, version, origin, col_version| {
             let passes = match &scan.rows {
                 Rows::All => true,
-                Rows::Own => origin == site || col_version == 0,
+                Rows::Own => origin == site || zeroed(col_version),
                 Rows::Outside(ranges) => {
-                    col_version == 0 || !ranges.iter().any(|range| (range.0..=range.1).contains(&version))
+                    zeroed(col_version) || !ranges.iter().any(|range| (range.0..=range.1).contains(&version))
                 }
             };
             passes
@@ -151,7 +153,7 @@ impl Disk {
 
 impl Store for Disk {
     async fn begin(&mut self) -> Result<(), StoreError> {
-        if self.app.is_some() {
+        if self.app.is_some() && holds(Rule::AppTransaction) {
             return Err(StoreError::Busy);
         }
         assert!(self.ours.is_none(), "a transaction inside a transaction");
@@ -163,6 +165,9 @@ impl Store for Disk {
     async fn commit(&mut self) -> Result<(), StoreError> {
         self.check()?;
         assert!(self.ours.take().is_some(), "a commit without a transaction");
+        if self.app.is_some() {
+            return Ok(()); // a savepoint inside the app's transaction: that one decides
+        }
         let wrote = self.db.dirty;
         self.db.commit();
         if wrote {
@@ -197,7 +202,7 @@ impl Store for Disk {
 
     async fn max_version(&mut self) -> Result<i64, StoreError> {
         self.check()?;
-        Ok(self.db.max_version())
+        Ok(if holds(Rule::MaxOfRows) { self.db.max_version() } else { self.db.known_version() })
     }
 
     async fn set_floor(&mut self, version: i64) -> Result<(), StoreError> {
@@ -216,7 +221,9 @@ impl Store for Disk {
         let rows = self.scanned(scan);
         let mut page = Page { changes: Vec::new(), reached: scan.after };
         let mut bytes = 0;
-        for version in rows.chunk_by(|one, other| one.db_version == other.db_version) {
+        let together =
+            |one: &Change, other: &Change| one.db_version == other.db_version && holds(Rule::WholeVersions);
+        for version in rows.chunk_by(together) {
             let size: usize = version.iter().map(Change::wire_size).sum();
             let fits = page.changes.len() + version.len() <= budget.changes && bytes + size <= budget.bytes;
             if !fits && !page.changes.is_empty() {
@@ -238,7 +245,10 @@ impl Store for Disk {
     async fn rows_of(&mut self, keys: &[(String, Pk)]) -> Result<Vec<Change>, StoreError> {
         self.check()?;
         let keys: BTreeSet<(&str, &Pk)> = keys.iter().map(|(table, pk)| (table.as_str(), pk)).collect();
-        Ok(self.db.changes(|table, pk, _, _, _, _| keys.contains(&(table, pk))))
+        let (site, any) = (self.db.site(), holds(Rule::AdditionsOfAnyOrigin));
+        Ok(self
+            .db
+            .changes(|table, pk, _, _, origin, _| keys.contains(&(table, pk)) && (any || origin == site)))
     }
 
     async fn merge(&mut self, rows: &[Change]) -> Result<Vec<(usize, RowCode)>, StoreError> {

@@ -76,7 +76,7 @@ impl Database {
         let row = table.def.row(set);
         table.rows.insert(pk.clone(), row);
         let known = table.clocks.contains_key(pk);
-        let version = self.next_version();
+        let version = self.next_version(0);
         if columns.is_empty() {
             self.mark_created(name, pk, version);
             return true;
@@ -110,7 +110,7 @@ impl Database {
         }
         let in_order = table.def.order.clone();
         table.rows.insert(to.clone(), new.clone());
-        let version = self.next_version();
+        let version = self.next_version(0);
         if from != to {
             self.mark_deleted(name, from, version);
             let table = self.table_mut(name).expect("it was there");
@@ -136,7 +136,7 @@ impl Database {
         if table.rows.remove(pk).is_none() {
             return false;
         }
-        let version = self.next_version();
+        let version = self.next_version(0);
         self.mark_deleted(name, pk, version);
         self.clocks_of(name, pk).retain(|cid, _| cid == SENTINEL);
         true

@@ -81,7 +81,7 @@ impl Database {
         table.rows.entry(row.pk.clone()).or_default();
         let zeroes = self.clocks_of(&row.table, &row.pk).keys().any(|cid| cid != SENTINEL);
         if zeroes {
-            let version = self.next_version();
+            let version = self.next_version(row.db_version);
             for (cid, clock) in self.clocks_of(&row.table, &row.pk) {
                 if cid != SENTINEL {
                     (clock.col_version, clock.db_version) = (0, version);
@@ -92,7 +92,7 @@ impl Database {
     }
 
     fn set_winner(&mut self, row: &Change, cid: &str, col_version: i64) {
-        let db_version = self.next_version();
+        let db_version = self.next_version(row.db_version);
         let site: SiteId = row.site_id;
         let clock = Clock { col_version, db_version, site, seq: row.seq };
         self.clocks_of(&row.table, &row.pk).insert(cid.to_owned(), clock);

@@ -116,14 +116,17 @@ impl Database {
         self.clock_rows().map(|(_, _, _, clock)| clock.db_version).max().unwrap_or(0)
     }
 
-    /// `crsql_next_db_version()`: one version for a whole transaction.
-    fn next_version(&mut self) -> i64 {
-        let cached = match self.cached {
-            Some(version) => version,
-            None => self.max_version().max(self.floor),
-        };
-        self.cached = Some(cached);
-        let next = self.pending.unwrap_or(0).max(cached + 1);
+    /// `crsql_db_version()`: what the connection believes, which a ROLLBACK TO leaves too high.
+    #[must_use]
+    pub fn known_version(&self) -> i64 {
+        self.cached.unwrap_or_else(|| self.max_version().max(self.floor))
+    }
+
+    /// `crsql_next_db_version()`: one version for a whole transaction, unless a merged row brings a higher one.
+    fn next_version(&mut self, merged: i64) -> i64 {
+        let known = self.known_version();
+        self.cached = Some(known);
+        let next = self.pending.unwrap_or(0).max(known + 1).max(merged);
         self.pending = Some(next);
         next
     }

@@ -59,7 +59,7 @@ impl Database {
         self.schema_version += 1;
         self.dirty = true;
         for (pk, set) in rows {
-            let version = self.next_version();
+            let version = self.next_version(0);
             let values = def.row(set);
             self.table_mut(&name).expect("just made").rows.insert(pk.clone(), values);
             let cids = if def.order.is_empty() { vec![SENTINEL.to_owned()] } else { def.order.clone() };
