@@ -4,7 +4,9 @@
 
 mod auth;
 mod calls;
+mod line;
 mod link;
+mod local;
 mod session;
 mod waiters;
 
@@ -163,6 +165,10 @@ impl Driver {
         let driver = self.clone();
         let epoch = self.epoch.get();
         self.enqueue(async move {
+            // Ordered by a session that is over, and not begun.
+            if driver.epoch.get() != epoch {
+                return;
+            }
             let result = driver.with_store(async |store| txn::run(store, &run, &what).await).await;
             if driver.epoch.get() == epoch {
                 driver.feed(Input::JobDone { job, result });
@@ -206,7 +212,9 @@ impl Driver {
 
     fn show_status(self: &Rc<Self>) {
         let status = self.status();
-        self.tell_tabs("status", &[("status", status.clone())]);
+        if self.leads() {
+            self.tell_tabs("status", &[("status", status.clone())]);
+        }
         self.listeners.emit(EventName::Status, &status);
     }
 

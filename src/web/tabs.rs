@@ -2,6 +2,9 @@
 //! BroadcastChannel). Decides nothing about replication; where a browser lacks either, the tab is alone.
 //! Called by the driver.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -67,38 +70,44 @@ impl Drop for Candidacy {
     }
 }
 
+/// Called when a lead that was granted is taken away again.
+pub(super) type Lost = Rc<dyn Fn()>;
+
 /// Whether tabs can elect a leader here.
 pub(super) fn have_locks() -> bool {
     locks().is_some()
 }
 
 /// Takes the lead if nobody has it.
-pub(super) async fn try_lead(name: &str) -> Option<Lead> {
-    let (answer, got) = ask(name, &object(&[("ifAvailable", true.into())])).ok()?;
-    let _ = JsFuture::from(answer.promise).await;
-    got.take()
+pub(super) fn try_lead(name: &str, lost: Lost) -> impl Future<Output = Option<Lead>> + use<> {
+    ask(name, object(&[("ifAvailable", true.into())]), lost)
+}
+
+/// Takes the lead from whoever has it.
+pub(super) fn steal_lead(name: &str, lost: Lost) -> impl Future<Output = Option<Lead>> + use<> {
+    ask(name, object(&[("steal", true.into())]), lost)
 }
 
 /// Waits for the lead; `granted` is called once, unless the candidacy is dropped before.
-pub(super) fn stand_for_lead(name: &str, granted: impl FnOnce(Lead) + 'static) -> Result<Candidacy, JsValue> {
+pub(super) fn stand_for_lead(
+    name: &str,
+    lost: Lost,
+    granted: impl FnOnce(Lead) + 'static,
+) -> Result<Candidacy, JsValue> {
     let controller = AbortController::new()?;
-    let (answer, got) = ask(name, &object(&[("signal", controller.signal())]))?;
+    let answer = ask(name, object(&[("signal", controller.signal())]), lost);
     spawn_local(async move {
-        let _ = JsFuture::from(answer.promise).await;
-        if let Some(lead) = got.take() {
+        if let Some(lead) = answer.await {
             granted(lead);
         }
     });
     Ok(Candidacy(controller))
 }
 
-type Got = std::rc::Rc<std::cell::Cell<Option<Lead>>>;
-
-/// Asks for the lock; the answer settles when it was granted, refused or given up.
-fn ask(name: &str, options: &JsValue) -> Result<(Deferred, Got), JsValue> {
-    let Some(locks) = locks() else { return Err(JsValue::UNDEFINED) };
+/// Asks for the lock; `None` when it was refused or given up.
+fn ask(name: &str, options: JsValue, lost: Lost) -> impl Future<Output = Option<Lead>> + use<> {
     let answer = Deferred::new();
-    let got: Got = Got::default();
+    let got: Rc<Cell<Option<Lead>>> = Rc::default();
     let (told, grant) = (answer.clone(), got.clone());
     let callback = Closure::once_into_js(move |lock: JsValue| -> JsValue {
         let held = if lock.is_null() || lock.is_undefined() {
@@ -109,17 +118,25 @@ fn ask(name: &str, options: &JsValue) -> Result<(Deferred, Got), JsValue> {
             grant.set(Some(Lead(until_dropped)));
             promise.into()
         };
-        told.resolve(&JsValue::UNDEFINED);
+        told.resolve(&JsValue::TRUE);
         held
     });
-    let ended = locks.request(name, options, callback.unchecked_ref())?;
-    let told = answer.clone();
+    let ended = locks().map(|locks| locks.request(name, &options, callback.unchecked_ref()));
+    let (told, promise) = (answer.clone(), answer.promise);
     spawn_local(async move {
-        // Given up, or refused by the browser: no lead. After a grant this comes too late to matter.
-        let _ = JsFuture::from(ended).await;
+        let Some(Ok(ended)) = ended else { return told.resolve(&JsValue::UNDEFINED) };
+        // Given up, or refused by the browser: no lead. After a grant it says how that ended.
+        let ended = JsFuture::from(ended).await;
+        let granted = JsFuture::from(told.promise.clone());
         told.resolve(&JsValue::UNDEFINED);
+        if ended.is_err() && granted.await.is_ok_and(|granted| granted.is_truthy()) {
+            lost();
+        }
     });
-    Ok((answer, got))
+    async move {
+        let _ = JsFuture::from(promise).await;
+        got.take()
+    }
 }
 
 fn locks() -> Option<LockManager> {

@@ -83,7 +83,7 @@ impl Driver {
     }
 
     /// For listeners, which an object of the app may keep for longer than it was asked to.
-    fn of_this_session(self: &Rc<Self>) -> impl Fn() -> Option<Rc<Driver>> + use<> {
+    pub(super) fn of_this_session(self: &Rc<Self>) -> impl Fn() -> Option<Rc<Driver>> + use<> {
         let (driver, epoch) = (Rc::downgrade(self), self.epoch.get());
         move || driver.upgrade().filter(|driver| driver.epoch.get() == epoch)
     }

@@ -1,24 +1,25 @@
-//! From `start` to `stop`: who leads, what is listened to meanwhile, and what tabs tell each other. Decides when the
-//! replica starts and stops; never what it does. Called by the class, the locks and the other tabs.
+//! From `start` to `stop`: who leads, and what this tab is meanwhile. Decides when the replica starts and stops; never
+//! what it does. Called by the class, the locks, the page and the other tabs.
+//!
+//! A lead can end without us: the lock was stolen while this tab stood still, or a transaction finds that another leader
+//! has started since. Either way the role is given up, and this tab takes part anew.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use js_sys::{Array, Function, Promise};
+use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::Driver;
+use super::line::{Leader, Line};
 use super::link::handled;
+use crate::engine::link::Input as Signal;
 use crate::engine::replica::{Input, State};
-use crate::sorted::SortedMap;
-use crate::text;
+use crate::web::error::SyncError;
 use crate::web::events::{self, EventName};
-use crate::web::interop::{Deferred, field, has_method, object, random_u64};
+use crate::web::interop::{Deferred, field, has_method, random_u64};
 use crate::web::signals::Signals;
-use crate::web::store::TABLE_PREFIX;
-use crate::web::store::pace::macrotask;
-use crate::web::tabs::{self, Candidacy, Channel, Lead};
+use crate::web::tabs::{self, Candidacy, Lead, Lost};
 use crate::wire::Run;
 
 /// Where this tab is between start and stop.
@@ -27,6 +28,11 @@ pub(super) enum Session {
     Stopped,
     /// Asked for the lead, not answered yet.
     Starting {
+        started: Deferred,
+        line: Line,
+    },
+    /// The page is frozen or left, and may come back: others go on without it.
+    Away {
         started: Deferred,
         line: Line,
     },
@@ -44,19 +50,16 @@ pub(super) enum Session {
     },
 }
 
-/// What a tab has from its start on, leading or not.
-#[derive(Debug, Default)]
-pub(super) struct Line {
-    /// Names this start of this tab to the others.
-    name: String,
-    channel: Option<Channel>,
-    _updates: Option<Subscription>,
-}
-
-/// What the leading tab has said of itself.
-#[derive(Debug, Default)]
-pub(super) struct Leader {
-    status: JsValue,
+impl Session {
+    pub(super) fn line(&self) -> Option<&Line> {
+        match self {
+            Session::Starting { line, .. }
+            | Session::Away { line, .. }
+            | Session::Standby { line, .. }
+            | Session::Leading { line, .. } => Some(line),
+            Session::Stopped => None,
+        }
+    }
 }
 
 /// A listener on an object of the app; dropping it unsubscribes.
@@ -96,36 +99,43 @@ impl Driver {
     pub(in crate::web) fn start(self: &Rc<Self>) -> Promise {
         match &*self.session.borrow() {
             Session::Stopped => {}
-            Session::Starting { started, .. } => return started.promise.clone(),
+            Session::Starting { started, .. } | Session::Away { started, .. } => {
+                return started.promise.clone();
+            }
             Session::Standby { .. } | Session::Leading { .. } => {
                 return Promise::resolve(&JsValue::UNDEFINED);
             }
         }
-        let epoch = self.next_epoch();
         let started = Deferred::new();
         let promise = started.promise.clone();
         self.session.replace(Session::Starting { started, line: Line::default() });
-        let driver = self.clone();
-        spawn_local(async move { driver.take_part(epoch).await });
-        self.emit_status();
+        self.begin();
         promise
     }
 
     pub(in crate::web) fn stop(self: &Rc<Self>) -> Promise {
         let session = self.session.replace(Session::Stopped);
-        let led = matches!(session, Session::Leading { .. });
-        if matches!(session, Session::Stopped) {
-            return self.work_done();
-        }
+        let lead = match session {
+            Session::Stopped => return self.work_done(),
+            Session::Leading { lead, .. } => Some(lead),
+            Session::Starting { started, .. } | Session::Away { started, .. } => {
+                started.resolve(&JsValue::UNDEFINED);
+                None
+            }
+            Session::Standby { .. } => None,
+        };
         self.next_epoch();
-        self.conn.set(None);
-        if led {
-            self.feed(Input::Stop);
+        let led = lead.is_some();
+        if let Some(lead) = lead {
+            // Given back when no transaction of ours is left.
+            let done = self.work_done();
+            spawn_local(async move {
+                let _ = JsFuture::from(done).await;
+                drop(lead);
+            });
+            self.let_go();
         }
         self.fail_waits();
-        if let Session::Starting { started, .. } = &session {
-            started.resolve(&JsValue::UNDEFINED);
-        }
         let driver = self.clone();
         self.enqueue(async move {
             let _ = driver
@@ -135,26 +145,23 @@ impl Driver {
                 })
                 .await;
         });
-        let stopped = self.work_done();
-        // The lead is given back when no transaction of ours is left.
-        let lead = leave(session);
-        let done = stopped.clone();
-        spawn_local(async move {
-            let _ = JsFuture::from(done).await;
-            drop(lead);
-        });
+        if !led {
+            self.emit_status();
+        }
+        self.work_done()
+    }
+
+    /// The replica stops, and the transport with it.
+    fn let_go(self: &Rc<Self>) {
+        self.conn.set(None);
+        self.feed(Input::Stop);
         self.abort_calls();
         let transport = &self.options.transport;
-        if led
-            && has_method(transport, "disconnect")
+        if has_method(transport, "disconnect")
             && let Err(thrown) = transport.disconnect().map(handled)
         {
             self.transport_threw("disconnect", &thrown);
         }
-        if !led {
-            self.emit_status();
-        }
-        stopped
     }
 
     fn next_epoch(&self) -> u64 {
@@ -164,13 +171,18 @@ impl Driver {
 
     /// Another tab leads, or may: nothing of the replica runs here.
     pub(super) fn follows(&self) -> bool {
-        matches!(&*self.session.borrow(), Session::Starting { .. } | Session::Standby { .. })
+        !matches!(&*self.session.borrow(), Session::Stopped | Session::Leading { .. })
+    }
+
+    pub(super) fn leads(&self) -> bool {
+        matches!(&*self.session.borrow(), Session::Leading { .. })
     }
 
     pub(in crate::web) fn status(&self) -> JsValue {
         match &*self.session.borrow() {
             Session::Stopped => self.status_as(State::Stopped, None),
             Session::Starting { .. } => self.status_as(State::Connecting, None),
+            Session::Away { .. } => self.status_as(State::Standby, None),
             Session::Standby { leader, .. } => self.standby_status(leader),
             Session::Leading { .. } => events::status_object(&self.replica_status(), None),
         }
@@ -190,11 +202,19 @@ impl Driver {
         status
     }
 
-    fn emit_status(&self) {
+    pub(super) fn emit_status(&self) {
         self.listeners.emit(EventName::Status, &self.status());
     }
 
     // ------------------------------------------------------------------------------------ election
+
+    /// Asks for a role.
+    fn begin(self: &Rc<Self>) {
+        let epoch = self.next_epoch();
+        let driver = self.clone();
+        spawn_local(async move { driver.take_part(epoch).await });
+        self.emit_status();
+    }
 
     async fn take_part(self: Rc<Self>, epoch: u64) {
         // A stop before may still be closing.
@@ -202,57 +222,62 @@ impl Driver {
         if self.epoch.get() != epoch {
             return;
         }
-        let line = self.open_line();
-        if let Session::Starting { line: place, .. } = &mut *self.session.borrow_mut() {
-            *place = line;
+        if self.session.borrow().line().is_some_and(|line| !line.is_open()) {
+            let opened = self.open_line();
+            if let Session::Starting { line, .. } = &mut *self.session.borrow_mut() {
+                *line = opened;
+            }
         }
-        let shared = self.options.shared_as.as_deref().filter(|_| tabs::have_locks());
-        let lead = match shared {
-            None => None,
-            Some(name) => {
-                let lead = tabs::try_lead(name).await;
-                if self.epoch.get() != epoch {
-                    return;
-                }
-                match lead {
-                    None => return self.stand_by(name, epoch),
-                    lead => lead,
-                }
-            }
-        };
-        self.lead(lead);
+        let Some(name) = self.shared_as() else { return self.lead(None) };
+        match tabs::try_lead(name, self.lost()).await {
+            _ if self.epoch.get() != epoch => {}
+            None => self.stand_by(name),
+            lead => self.lead(lead),
+        }
     }
 
-    fn open_line(self: &Rc<Self>) -> Line {
-        let driver = Rc::downgrade(self);
-        let channel = self.options.shared_as.as_deref().and_then(|name| {
-            Channel::open(name, move |message| {
-                if let Some(driver) = driver.upgrade() {
-                    driver.heard(&message);
-                }
-            })
-        });
-        Line { name: format!("{:016x}", random_u64()), channel, _updates: self.listen_to_database() }
+    /// What only one tab may lead, where tabs can agree on that.
+    pub(super) fn shared_as(&self) -> Option<&str> {
+        self.options.shared_as.as_deref().filter(|_| tabs::have_locks())
     }
 
-    fn stand_by(self: &Rc<Self>, name: &str, epoch: u64) {
-        let driver = self.clone();
+    fn stand_by(self: &Rc<Self>, name: &str) {
+        let here = self.of_this_session();
         let granted = move |lead| {
-            if driver.epoch.get() == epoch {
-                driver.lead(Some(lead));
+            if let Some(driver) = here() {
+                driver.follow_or_lead(lead);
             }
         };
-        let candidacy = match tabs::stand_for_lead(name, granted) {
+        let candidacy = match tabs::stand_for_lead(name, self.lost(), granted) {
             Ok(candidacy) => Some(candidacy),
             Err(thrown) => {
                 self.listeners.emit(EventName::Error, &thrown);
                 None
             }
         };
-        self.enter(|line| Session::Standby { line, leader: Leader::default(), _candidacy: candidacy });
+        let leader = self.watch_leader();
+        self.enter(|line| Session::Standby { line, leader, _candidacy: candidacy });
         self.tell_tabs("hello", &[]);
         self.renew_waits();
         self.emit_status();
+    }
+
+    /// The leader has not said a word for too long: it was stopped where it could not let go.
+    pub(super) fn take_over(self: &Rc<Self>) {
+        let Some(name) = self.shared_as() else { return };
+        let (here, stolen) = (self.of_this_session(), tabs::steal_lead(name, self.lost()));
+        spawn_local(async move {
+            if let (Some(lead), Some(driver)) = (stolen.await, here()) {
+                driver.follow_or_lead(lead);
+            }
+        });
+    }
+
+    /// A follower is given the lead; whoever leads already has it from elsewhere.
+    fn follow_or_lead(self: &Rc<Self>, lead: Lead) {
+        if self.follows() {
+            self.lead(Some(lead));
+        }
     }
 
     fn lead(self: &Rc<Self>, lead: Option<Lead>) {
@@ -269,17 +294,13 @@ impl Driver {
         self.connect();
     }
 
-    /// Another tab has led since: gives the lead up, if it is still held, and stands for it again.
-    pub(super) fn lead_lost(self: &Rc<Self>) {
-        let _ = self.stop();
-        let _ = self.start();
-    }
-
     /// Goes on with what the tab had, in another role.
     fn enter(&self, role: impl FnOnce(Line) -> Session) {
         let before = self.session.replace(Session::Stopped);
         let (line, started, left) = match before {
-            Session::Starting { line, started } => (line, Some(started), None),
+            Session::Starting { line, started } | Session::Away { line, started } => {
+                (line, Some(started), None)
+            }
             Session::Standby { line, _candidacy, .. } => (line, None, _candidacy),
             Session::Stopped => (Line::default(), None, None),
             Session::Leading { line, .. } => (line, None, None),
@@ -291,129 +312,70 @@ impl Driver {
         }
     }
 
-    // ------------------------------------------------------------------------------- local changes
+    // ------------------------------------------------------------------------------ out of a role
 
-    fn listen_to_database(self: &Rc<Self>) -> Option<Subscription> {
-        let driver = self.clone();
-        let changed: Rc<RefCell<SortedMap<String, ()>>> = Rc::default();
-        let due = Rc::new(Cell::new(false));
-        // Called from inside SQLite, before the commit: nothing may be done here but to remember.
-        let listener = Closure::<dyn FnMut(JsValue, JsValue, JsValue)>::new(
-            move |_: JsValue, _: JsValue, table: JsValue| {
-                let Some(table) = table.as_string().filter(|table| is_the_apps(table)) else { return };
-                if driver.writing.get() {
-                    return;
-                }
-                changed.borrow_mut().insert(table, ());
-                if due.replace(true) {
-                    return;
-                }
-                let (driver, changed, due) = (driver.clone(), changed.clone(), due.clone());
-                let epoch = driver.epoch.get();
-                spawn_local(async move {
-                    macrotask().await;
-                    due.set(false);
-                    let tables = changed.take();
-                    if driver.epoch.get() == epoch {
-                        driver.changed_here(&tables);
-                    }
-                });
-            },
-        );
-        match Subscription::new(listener, |listener| self.options.db.on_update(listener)) {
-            Ok(subscription) => Some(subscription),
-            Err(thrown) => {
-                self.listeners.emit(EventName::Error, &thrown);
-                None
+    /// Told when the lock is taken away.
+    fn lost(self: &Rc<Self>) -> Lost {
+        let here = self.of_this_session();
+        Rc::new(move || {
+            if let Some(driver) = here().filter(|driver| driver.leads()) {
+                driver.lead_lost();
             }
-        }
+        })
     }
 
-    fn changed_here(self: &Rc<Self>, tables: &SortedMap<String, ()>) {
-        if !self.follows() {
-            self.feed(Input::LocalChange);
-        }
-        let names: Array = tables.keys().map(|table| JsValue::from_str(table)).collect();
-        self.tell_tabs("write", &[("tables", names.into())]);
-    }
-
-    // ------------------------------------------------------------------------------------ the tabs
-
-    /// Says something to the other tabs.
-    pub(super) fn tell_tabs(&self, kind: &str, what: &[(&str, JsValue)]) {
-        let session = self.session.borrow();
-        let line = match &*session {
-            Session::Starting { line, .. }
-            | Session::Standby { line, .. }
-            | Session::Leading { line, .. } => line,
-            Session::Stopped => return,
-        };
-        let Some(channel) = &line.channel else { return };
-        let mut fields = vec![("kind", JsValue::from_str(kind)), ("from", JsValue::from_str(&line.name))];
-        fields.extend(what.iter().cloned());
-        channel.post(&object(&fields));
-    }
-
-    fn heard(self: &Rc<Self>, message: &JsValue) {
-        let word = |name: &str| field(message, name).as_string().unwrap_or_default();
-        let leads = matches!(&*self.session.borrow(), Session::Leading { .. });
-        match (word("kind").as_str(), leads) {
-            ("hello", true) => self.tell_tabs("status", &[("status", self.status())]),
-            ("wait", true) => self.wait_for_tab(word("from"), message),
-            ("cancel", true) => self.cancel_for_tab(&word("from"), message),
-            ("write", _) => {
-                if leads {
-                    self.feed(Input::LocalChange);
-                }
-                self.written_elsewhere(&field(message, "tables"));
-            }
-            ("lead", false) => self.renew_waits(),
-            ("status", false) => self.leader_said(field(message, "status")),
-            ("applied", false) => self.listeners.emit(EventName::Applied, &field(message, "event")),
-            ("settled", false) if word("to") == self.name() => self.settled_by_leader(message),
-            _ => {}
-        }
-    }
-
-    fn name(&self) -> String {
-        match &*self.session.borrow() {
-            Session::Starting { line, .. }
-            | Session::Standby { line, .. }
-            | Session::Leading { line, .. } => line.name.clone(),
-            Session::Stopped => String::new(),
-        }
-    }
-
-    fn leader_said(&self, status: JsValue) {
-        if let Session::Standby { leader, .. } = &mut *self.session.borrow_mut() {
-            leader.status = status;
-        } else {
+    /// Another tab has led since: stands for the lead again.
+    pub(super) fn lead_lost(self: &Rc<Self>) {
+        if self.shared_as().is_none() {
+            let why = "another client has started on this database and remote, and they do not take turns";
+            self.listeners.emit(EventName::Error, &SyncError::new("not-leading", why).into());
+            let _ = self.stop();
             return;
         }
-        self.emit_status();
+        self.leave_role(|started, line| Session::Starting { started, line });
+        if self.follows() {
+            self.begin();
+        }
     }
 
-    /// Another tab knows its tables; which rows, only SQLite there knew.
-    fn written_elsewhere(&self, tables: &JsValue) {
-        let Ok(names) = tables.clone().dyn_into::<Array>() else { return };
-        let names: Vec<String> = names.iter().filter_map(|name| name.as_string()).collect();
-        let fields: Vec<(&str, JsValue)> =
-            names.iter().map(|name| (name.as_str(), Array::new().into())).collect();
-        let applied = events::applied(self.options.site, "tab", &object(&fields));
-        self.listeners.emit(EventName::Applied, &applied);
+    /// Whether this page goes on is not for it to say: somebody else has to lead at once.
+    pub(super) fn page_said(self: &Rc<Self>, signal: &Signal) {
+        if matches!(signal, Signal::Frozen | Signal::PageHidden) {
+            self.leave_role(|started, line| Session::Away { started, line });
+        } else if matches!(signal, Signal::Resumed | Signal::Shown | Signal::PageShown { .. }) {
+            self.come_back();
+        }
     }
-}
 
-/// Gives everything back but the lead.
-fn leave(session: Session) -> Option<Lead> {
-    match session {
-        Session::Leading { lead, .. } => lead,
-        Session::Stopped | Session::Starting { .. } | Session::Standby { .. } => None,
+    /// Gives up what this tab is, but not its waits: whoever leads next is asked.
+    fn leave_role(self: &Rc<Self>, next: fn(Deferred, Line) -> Session) {
+        let before = self.session.replace(Session::Stopped);
+        let (started, line, role) = match before {
+            Session::Stopped => return,
+            Session::Starting { started, line } | Session::Away { started, line } => (started, line, None),
+            Session::Standby { line, _candidacy, .. } => {
+                drop(_candidacy);
+                (Deferred::new(), line, None)
+            }
+            // At once: this page may never run again, and a transaction that is under way is alone on its database.
+            Session::Leading { line, lead, .. } => (Deferred::new(), line, Some(lead)),
+        };
+        self.session.replace(next(started, line));
+        self.next_epoch();
+        if role.map(drop).is_some() {
+            self.let_go();
+        }
     }
-}
 
-/// A table of the app, not one that SQLite, cr-sqlite or we keep beside it.
-fn is_the_apps(table: &str) -> bool {
-    let internal = ["sqlite_", "crsql_", TABLE_PREFIX];
-    !internal.iter().any(|prefix| table.starts_with(prefix)) && text::after(table, "__crsql_").is_none()
+    fn come_back(self: &Rc<Self>) {
+        let before = self.session.replace(Session::Stopped);
+        let (back, after) = match before {
+            Session::Away { started, line } => (true, Session::Starting { started, line }),
+            other => (false, other),
+        };
+        self.session.replace(after);
+        if back {
+            self.begin();
+        }
+    }
 }

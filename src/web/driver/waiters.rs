@@ -152,15 +152,20 @@ impl Driver {
     }
 
     pub(super) fn settled(self: &Rc<Self>, id: WaitId, result: Result<(), Problem>) {
+        let stopped = result.as_ref().is_err_and(|problem| problem.code == "stopped");
         match self.waiters.take(id) {
             None => {}
+            // This tab has only lost its role: the next leader will be asked.
+            Some(waiter @ Waiter::Local { .. }) if stopped && self.follows() => {
+                self.waiters.list.borrow_mut().insert(id, waiter);
+            }
             Some(Waiter::Local { answer, .. }) => match result {
                 Ok(()) => answer.resolve(&JsValue::UNDEFINED),
                 Err(problem) => answer.reject(&problem.into()),
             },
             Some(Waiter::Remote { tab, number, .. }) => {
                 // The leader stops, not they: the next leader will be asked.
-                if result.as_ref().is_err_and(|problem| problem.code == "stopped") {
+                if stopped {
                     return;
                 }
                 let error = result.err().map_or(JsValue::UNDEFINED, |problem| {
