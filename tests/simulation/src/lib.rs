@@ -6,6 +6,7 @@
 //!   must hold afterwards
 //! - `relay`, [`contract`], `peer`, `app`, `device`: who takes part; [`plan`]: what a seed makes of them
 //! - [`run`]: seeds on all cores
+//! - [`histories`]: what the model makes of random SQL, to be compared with the real package
 //! - [`scenario`]: worlds as data, for the model and for the real package, whose relays are [`served`]
 
 mod app;
@@ -15,6 +16,7 @@ mod check;
 mod clients;
 pub mod contract;
 mod device;
+pub mod histories;
 pub mod model;
 mod network;
 mod peer;

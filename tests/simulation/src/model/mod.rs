@@ -110,6 +110,13 @@ impl Database {
         }
     }
 
+    /// ROLLBACK TO a savepoint inside a transaction that goes on: the rows are as they were, the version that was drawn
+    /// and the seq stay with the connection.
+    pub fn rewind(&mut self, before: Database) {
+        let (cached, pending, seq) = (self.cached, self.pending, self.seq);
+        *self = Database { cached, pending, seq, dirty: true, ..before };
+    }
+
     /// MAX(db_version) of `crsql_changes`.
     #[must_use]
     pub fn max_version(&self) -> i64 {

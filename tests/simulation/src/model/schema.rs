@@ -62,26 +62,64 @@ impl Database {
             let version = self.next_version(0);
             let values = def.row(set);
             self.table_mut(&name).expect("just made").rows.insert(pk.clone(), values);
-            let cids = if def.order.is_empty() { vec![SENTINEL.to_owned()] } else { def.order.clone() };
-            for cid in cids {
-                let seq = self.next_seq();
-                let clock = Clock { col_version: 1, db_version: version, site: self.site, seq };
-                self.clocks_of(&name, pk).insert(cid, clock);
-            }
+            self.backfill(&name, pk, version);
+        }
+    }
+
+    /// Clocks for a row that has none.
+    fn backfill(&mut self, name: &str, pk: &Pk, db_version: i64) {
+        let order = self.tables[name].def.order.clone();
+        let cids = if order.is_empty() { vec![SENTINEL.to_owned()] } else { order };
+        for cid in cids {
+            let clock = Clock { col_version: 1, db_version, site: self.site, seq: self.next_seq() };
+            self.clocks_of(name, pk).insert(cid, clock);
         }
     }
 
     /// ALTER TABLE ADD COLUMN (NULL by default) between `crsql_begin_alter` and `crsql_commit_alter`: backfills
-    /// nothing, and leaves the current version as the floor.
+    /// nothing.
     pub fn add_column(&mut self, table: &str, cid: &str, affinity: Affinity) {
-        let current = self.cached.unwrap_or_else(|| self.max_version().max(self.floor));
+        self.altered();
+        let table = self.table_mut(table).expect("the world knows its tables");
+        table.def.columns.insert(cid.to_owned(), affinity);
+        table.def.order.push(cid.to_owned());
+    }
+
+    /// UPDATE of a row after [`Database::add_column`], before `crsql_commit_alter`, which then backfills what is not NULL
+    /// at the current version.
+    pub fn fill_column(&mut self, table: &str, cid: &str, pk: &Pk, value: Value) {
+        let clock = Clock { col_version: 1, db_version: self.floor, site: self.site, seq: self.next_seq() };
+        self.clocks_of(table, pk).insert(cid.to_owned(), clock);
+        let table = self.table_mut(table).expect("the world knows its tables");
+        table.rows.entry(pk.clone()).or_default().insert(cid.to_owned(), value);
+    }
+
+    /// ALTER TABLE DROP COLUMN between `crsql_begin_alter` and `crsql_commit_alter`.
+    pub fn drop_column(&mut self, name: &str, cid: &str) {
+        self.altered();
+        let table = self.table_mut(name).expect("the world knows its tables");
+        table.def = table.def.without(cid);
+        for row in table.rows.values_mut() {
+            row.remove(cid);
+        }
+        for clocks in table.clocks.values_mut() {
+            clocks.remove(cid);
+        }
+        table.clocks.retain(|_, clocks| !clocks.is_empty());
+        // A live row that has lost its last clock is taken for a new one.
+        let bare = table.rows.keys().filter(|pk| !table.clocks.contains_key(*pk)).cloned();
+        for pk in bare.collect::<Vec<_>>() {
+            self.backfill(name, &pk, self.floor);
+        }
+    }
+
+    /// What `crsql_commit_alter` does whatever has changed: it leaves the current version as the floor.
+    fn altered(&mut self) {
+        let current = self.known_version();
         self.cached = Some(current);
         self.floor = current;
         self.schema_version += 1;
         self.dirty = true;
-        let table = self.table_mut(table).expect("the world knows its tables");
-        table.def.columns.insert(cid.to_owned(), affinity);
-        table.def.order.push(cid.to_owned());
     }
 
     /// `crsql_as_table` and DROP TABLE: the rows and their versions are gone.
@@ -101,6 +139,12 @@ impl Database {
             (name.clone(), schema)
         });
         Schema { version: self.schema_version, tables: tables.collect() }
+    }
+
+    /// The shape of a table as it is now.
+    #[must_use]
+    pub fn table(&self, name: &str) -> Option<&TableDef> {
+        self.tables.get(name).map(|table| &table.def)
     }
 
     #[must_use]
