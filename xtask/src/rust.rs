@@ -1,4 +1,4 @@
-//! Rust's side of a build: the browser target, wasm-bindgen's tools, the relay.
+//! Rust's side of a build: the browser target, wasm-bindgen's tools, the relay, the simulator.
 //! Decides how cargo is called for them; never installs a toolchain. Called by `pack`, `suites`, `demo` and `ready`.
 
 use std::path::{Path, PathBuf};
@@ -59,6 +59,14 @@ pub(crate) fn relay(ws: &Workspace) -> Result<PathBuf> {
     let build = cmd!(cargo(), "build", "--quiet", "--package", RELAY, "--bin", RELAY);
     let binary = ws.binary(RELAY);
     run::quiet(&patience("the relay", &binary), &build.dir(ws.root()))?;
+    Ok(binary)
+}
+
+/// Builds the simulator, whose model of cr-sqlite is compared with the package itself.
+pub(crate) fn simulator(ws: &Workspace) -> Result<PathBuf> {
+    let build = cmd!(cargo(), "build", "--quiet", "--package", "simulator", "--bin", "simulator");
+    let binary = ws.binary("simulator");
+    run::quiet(&patience("the simulator", &binary), &build.dir(ws.root()))?;
     Ok(binary)
 }
 

@@ -124,7 +124,10 @@ fn package(ws: &Workspace) -> Result<Tested> {
 
 fn real(ws: &Workspace) -> Result<Tested> {
     pack::pack(ws)?;
-    node_tests(ws, "tests/node", |call| call)
+    let (relay, simulator) = (rust::relay(ws)?, rust::simulator(ws)?);
+    node_tests(ws, "tests/node", |call| {
+        call.env("CRSQLITE_RELAY", &relay).env("CRSQLITE_SIMULATOR", &simulator)
+    })
 }
 
 fn end_to_end(ws: &Workspace) -> Result<Tested> {
