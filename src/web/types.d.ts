@@ -27,6 +27,7 @@ export type ErrorCode =
   | "not-storing"
   | "account-changed"
   | "cloned-database"
+  | "not-leading"
   | "database-busy"
   | "database-failed"
   | "database-closed"

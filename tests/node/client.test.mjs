@@ -265,11 +265,17 @@ test("when the leader stops, the next tab leads, and what was waited for is not 
   await closeTabs(all);
 });
 
-test("tabs that do not want to share both lead", async () => {
+test("of two clients that do not take turns the first one stops, and says why", async () => {
   const relay = new PlainRelay();
   const first = await device(relay, T, { name: "tabs-alone.db", multiTab: false });
   const second = await device(relay, [], { db: await open("tabs-alone.db"), multiTab: false });
-  assert.notEqual(second.client.status.state, "standby");
-  assert.equal(second.transport.state, "open");
-  await stop(first, second);
+  await until(() => second.client.status.state === "catching-up");
+  await first.db.exec("INSERT INTO t VALUES (1, 'first', NULL)");
+  await until(() => first.client.status.state === "stopped");
+  assert.equal(first.errors.at(-1).code, "not-leading");
+  assert.equal(first.transport.state, "closed");
+  const elsewhere = await device(relay, T);
+  await until(async () => (await exact(elsewhere.db, "t")).length === 1);
+  assert.ok(second.errors.every(({ code }) => code !== "not-leading"));
+  await stop(second, elsewhere);
 });

@@ -22,6 +22,7 @@ const PROVOKED = {
   "not-storing": ["tests/node/client.test.mjs", "a relay that only forwards"],
   "account-changed": ["tests/node/errors.test.mjs", "another account's log behind the same remote"],
   "cloned-database": ["tests/node/errors.test.mjs", "two live copies of a database"],
+  "not-leading": ["tests/node/client.test.mjs", "of two clients that do not take turns"],
   "database-busy": ["tests/node/errors.test.mjs", "the lists cannot be read while the app holds"],
   "database-failed": ["tests/node/errors.test.mjs", "a database that takes no writes for a while"],
   "database-closed": ["tests/node/errors.test.mjs", "a database that is closed under a running client"],
