@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the five suites, from the quickest to the widest.
+//! `cargo xtask test`: the six suites, from the quickest to the widest.
 //! Decides what a suite needs and which runner runs it; goes on after a failure and ends with every runner's own
 //! closing lines. Called by `main` and `ready`.
 
@@ -27,6 +27,8 @@ pub(crate) enum Suite {
     Package,
     /// The package with the real cr-sqlite under Node
     Node,
+    /// Random worlds with the real cr-sqlite
+    Worlds,
     /// The demo app in browsers, with a relay
     E2e,
 }
@@ -67,6 +69,7 @@ impl Suite {
             Self::Wasm => "wasm",
             Self::Package => "package",
             Self::Node => "node",
+            Self::Worlds => "worlds",
             Self::E2e => "e2e",
         }
     }
@@ -77,6 +80,7 @@ impl Suite {
             Self::Wasm => wasm(ws),
             Self::Package => package(ws),
             Self::Node => real(ws),
+            Self::Worlds => worlds(ws),
             Self::E2e => end_to_end(ws),
         }
     }
@@ -128,6 +132,12 @@ fn real(ws: &Workspace) -> Result<Tested> {
     node_tests(ws, "tests/node", |call| {
         call.env("CRSQLITE_RELAY", &relay).env("CRSQLITE_SIMULATOR", &simulator)
     })
+}
+
+fn worlds(ws: &Workspace) -> Result<Tested> {
+    pack::pack(ws)?;
+    let simulator = rust::simulator(ws)?;
+    node_tests(ws, "tests/worlds", |call| call.env("CRSQLITE_SIMULATOR", &simulator))
 }
 
 fn end_to_end(ws: &Workspace) -> Result<Tested> {

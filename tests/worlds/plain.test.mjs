@@ -1,0 +1,3 @@
+import { worlds } from "./seeds.mjs";
+
+worlds("plain", "real databases are equal after every world on a relay that only forwards");
