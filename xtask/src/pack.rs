@@ -3,6 +3,7 @@
 //! (`src/web/js/`) and the types' beside it. Called by `main`, and by every task that needs the package.
 
 mod glue;
+mod mutants;
 mod names;
 mod size;
 mod template;
@@ -19,6 +20,8 @@ use crate::npm::{self, NPM};
 use crate::run;
 use crate::rust;
 use crate::workspace::Workspace;
+
+pub(crate) use mutants::with_mutants;
 
 const TEMPLATE: &str = "pkg.json.template";
 const LOADERS: &str = "src/web/js";
@@ -97,7 +100,7 @@ fn fill(ws: &Workspace, wasm: &Path, tools: &Path) -> Result<()> {
     }
     run::write(&pkg.join("package.json"), &template::render(&run::read(&ws.path(TEMPLATE))?, ws)?)?;
 
-    let raw = bindgen(ws, wasm, tools)?;
+    let raw = bindgen(ws, wasm, tools, "bindgen")?;
     let generated = named(&raw)?;
     let optimised = pkg.join("crsqlite_sync_bg.wasm");
     run::quiet("wasm-opt", &wasm_opt(ws, &raw.join("crsqlite_sync_bg.wasm"), &optimised)?)?;
@@ -124,10 +127,10 @@ fn fill(ws: &Workspace, wasm: &Path, tools: &Path) -> Result<()> {
     Ok(())
 }
 
-// wasm-bindgen's own output, in our scratch folder. Without its types (ours are written by hand) and without its own
+// wasm-bindgen's own output, in a folder of our scratch. Without its types (ours are written by hand) and without its own
 // address of the .wasm, because the package must name that file exactly once, in the loader.
-fn bindgen(ws: &Workspace, wasm: &Path, tools: &Path) -> Result<PathBuf> {
-    let out = ws.scratch()?.join("bindgen");
+fn bindgen(ws: &Workspace, wasm: &Path, tools: &Path, folder: &str) -> Result<PathBuf> {
+    let out = ws.scratch()?.join(folder);
     if out.exists() {
         std::fs::remove_dir_all(&out).with_context(|| format!("removing {}", out.display()))?;
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use duct::cmd;
 
 use crate::run;
-use crate::workspace::{RELAY, Workspace, cargo};
+use crate::workspace::{CLIENT, RELAY, Workspace, cargo};
 
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -37,6 +37,17 @@ pub(crate) fn client_wasm(ws: &Workspace) -> Result<PathBuf> {
     let wasm = ws.raw_wasm();
     let build = build.dir(ws.root()).env("CARGO_ENCODED_RUSTFLAGS", without_paths(ws));
     run::quiet(&patience("the client for the browser", &wasm), &build)?;
+    Ok(wasm)
+}
+
+/// Builds the client for the browser with the feature that lets a test leave a rule out: quickly, in the profile of the
+/// tests in a browser, whose dependencies it shares.
+pub(crate) fn client_with_mutants(ws: &Workspace) -> Result<PathBuf> {
+    let client = ["build", "--quiet", "--package", CLIENT, "--lib"];
+    let how = ["--profile", "test", "--features", "mutants", "--target", TARGET];
+    let wasm = ws.quick_wasm();
+    let build = duct::cmd(cargo(), client.iter().chain(&how)).dir(ws.root());
+    run::quiet(&patience("the client for the tests of its rules", &wasm), &build)?;
     Ok(wasm)
 }
 

@@ -129,8 +129,10 @@ fn package(ws: &Workspace) -> Result<Tested> {
 fn real(ws: &Workspace) -> Result<Tested> {
     pack::pack(ws)?;
     let (relay, simulator) = (rust::relay(ws)?, rust::simulator(ws)?);
+    let mutants = pack::with_mutants(ws)?;
     node_tests(ws, "tests/node", |call| {
-        call.env("CRSQLITE_RELAY", &relay).env("CRSQLITE_SIMULATOR", &simulator)
+        let call = call.env("CRSQLITE_RELAY", &relay).env("CRSQLITE_SIMULATOR", &simulator);
+        call.env("CRSQLITE_SYNC_MUTANTS", &mutants)
     })
 }
 

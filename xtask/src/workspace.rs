@@ -54,6 +54,11 @@ impl Workspace {
         self.target.join("wasm32-unknown-unknown/wasm/crsqlite_sync.wasm")
     }
 
+    /// The same in the profile of the tests.
+    pub(crate) fn quick_wasm(&self) -> PathBuf {
+        self.target.join("wasm32-unknown-unknown/debug/crsqlite_sync.wasm")
+    }
+
     /// The package's folder, as it will be installed.
     pub(crate) fn pkg(&self) -> PathBuf {
         self.path("pkg")
