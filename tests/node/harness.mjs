@@ -12,8 +12,13 @@ await init();
 
 export { clocks, exact, open, openWith, PlainRelay, SyncClient };
 
+/** How long a test waits for what has to come. */
+export const patience = { ms: 30_000 };
+
 const started = new Set();
-after(() => Promise.all([...started].map((device) => device.client.stop())));
+/** Stops every client that was started here. */
+export const end = () => Promise.all([...started].map((device) => device.client.stop()));
+after(end);
 
 /** A database with a client on it. `errors` and `applied` collect what the client says. */
 export async function device(relay, schema, { name, db, transport, start = true, ...options } = {}) {
@@ -38,7 +43,7 @@ export async function pair(schema, options = {}) {
 }
 
 /** Waits until the check holds. */
-export async function until(check, what = check.toString(), ms = 30_000) {
+export async function until(check, what = check.toString(), ms = patience.ms) {
   const deadline = Date.now() + ms;
   for (;;) {
     const asked = Date.now();
