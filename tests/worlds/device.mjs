@@ -8,8 +8,12 @@ import { Disks } from "./disks.mjs";
 import { settle, sleep } from "./time.mjs";
 
 const folder = process.env.CRSQLITE_SYNC_PKG ?? resolve(import.meta.dirname, "../../pkg");
-const { init, SyncClient } = await import(pathToFileURL(resolve(folder, "index.js")).href);
+const load = (file) => import(pathToFileURL(resolve(folder, file)).href);
+const { init, SyncClient } = await load("index.js");
 await init();
+// Of a package that can do that: to see that worlds notice when a rule of src/rules.rs is left out.
+const without = process.env.CRSQLITE_WORLD_WITHOUT;
+if (without && !(await load("crsqlite_sync.js")).leaveOut(without)) throw new Error(`there is no rule ${without}`);
 
 await (await open()).close();
 const sqlite = await initWasm();
