@@ -163,6 +163,9 @@ impl Meta {
     /// What to write so that the stored entries say `self`, where they say `before` now.
     #[must_use]
     pub fn changes_since(&self, before: &Meta) -> Vec<(String, Option<String>)> {
+        if self == before {
+            return Vec::new();
+        }
         let (old, new) = (before.entries(), self.entries());
         let removed = old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), None));
         let set = new

@@ -10,7 +10,7 @@ use super::records::Records;
 use super::upload::Upload;
 use super::{CallId, ConnId};
 use crate::sorted::SortedMap;
-use crate::wire::{Run, SiteId};
+use crate::wire::{Cursor, Run, SiteId};
 
 /// A relay that stores answers within this; without an answer one that never stored anything of ours is taken for a
 /// plain one (until it answers). One that did is silent, and nothing is in step until it speaks.
@@ -80,6 +80,8 @@ pub(super) struct Conn {
 pub(super) struct Site {
     /// When two runs of it were last seen to be alive: two copies of one database are.
     cloned_at: Option<Duration>,
+    /// When the other copy was last followed instead of the one before.
+    turned_at: Option<Duration>,
     served_at: Option<Duration>,
 }
 
@@ -213,6 +215,21 @@ impl Conn {
     pub(super) fn has_clone(&self, site: SiteId, now: Duration) -> bool {
         let cloned_at = self.sites.get(&site).and_then(|known| known.cloned_at);
         cloned_at.is_some_and(|at| now < at + CLONE_MEMORY)
+    }
+
+    /// Whether an answer of a site in this run may move the cursor that we hold. Two live copies answer each request: one
+    /// of them is followed to its end, then the other, and not more often than they are served.
+    pub(super) fn follows(&mut self, site: SiteId, run: &Run, held: Option<&Cursor>, now: Duration) -> bool {
+        let cloned = self.has_clone(site, now);
+        let (Some(known), Some(held)) = (self.sites.get_mut(&site), held) else { return true };
+        if !cloned || held.run == *run {
+            return true;
+        }
+        let turns = held.head.is_none() && known.turned_at.is_none_or(|at| now >= at + CLONE_PAUSE);
+        if turns {
+            known.turned_at = Some(now);
+        }
+        turns
     }
 
     /// Notes that a site is asked or answered now.

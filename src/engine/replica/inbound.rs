@@ -110,7 +110,9 @@ impl Replica {
         let Some(conn) = &mut self.conn else { return };
         conn.heard_a_peer(now);
         let seed = request.cursors.is_none();
-        if conn.paused_until(from, now).is_none_or(|until| until <= now) {
+        // The next page of an answer is due to whoever has the one before.
+        let pages = request.cursor_of(me).is_some_and(|cursor| cursor.head.is_some());
+        if pages || conn.paused_until(from, now).is_none_or(|until| until <= now) {
             conn.served(from, now);
             let cursor = request.cursor_of(me).cloned();
             let point = if seed { Point::After(request.since_version) } else { Point::Cursor(cursor) };
@@ -154,7 +156,9 @@ impl Replica {
         {
             self.tell_of_clone(from);
         }
+        let held = self.view.received.get(&from);
         let Some(conn) = &mut self.conn else { return };
+        let follows = run.as_ref().is_none_or(|run| conn.follows(from, run, held, now));
         let asked = conn.asked.iter().find(|asked| Some(&asked.reference) == reference.as_ref());
         let carried: Option<Option<Cursor>> =
             asked.filter(|_| addressed).map(|asked| asked.cursors.get(&from).cloned());
@@ -195,7 +199,7 @@ impl Replica {
             }
         }
         let advance = match (&run, base_version) {
-            (Some(run), Some(base)) if whole => Advance::Answer {
+            (Some(run), Some(base)) if whole && follows => Advance::Answer {
                 run: run.clone(),
                 base,
                 current,
@@ -212,7 +216,7 @@ impl Replica {
             run,
             current,
             head: response.head,
-            more: response.more,
+            more: response.more && follows,
             partial: !last_part,
             durable: durable.is_some(),
         });

@@ -25,7 +25,7 @@ pub(crate) enum End {
 /// The longest that a transport waits for an answer.
 const TRANSPORT_TIMEOUT: u64 = 30_000;
 /// How long it takes the user to sign in.
-const SIGN_IN: u64 = 20_000;
+pub(crate) const SIGN_IN: u64 = 20_000;
 
 impl World {
     /// A client wants a call made, or given up.

@@ -4,7 +4,7 @@
 use crsqlite_sync::engine::replica::{Input, Level};
 
 use crate::app;
-use crate::device::Client;
+use crate::device::{Client, Device};
 use crate::store::HISTORY;
 use crate::world::{Event, Relay, World};
 
@@ -162,6 +162,8 @@ impl World {
                 Ok(())
             }
             8 if self.devices[n].is_ours && self.devices[n].is_up() => self.restart_client(n),
+            9 if self.plan.tabs => self.take_lead(n),
+            7 if self.plan.clones => self.clone_device(n),
             _ if self.plan.log_faults => self.log_misfortune(),
             _ => Ok(()),
         }
@@ -195,6 +197,7 @@ impl World {
     pub(crate) fn die(&mut self, n: usize, lost: usize) {
         self.note(|| format!("d{n} crashes and loses {lost} transactions"));
         self.disconnect(n);
+        self.close_former_tabs(n);
         let device = &mut self.devices[n];
         device.process += 1;
         device.epoch += 1;
@@ -214,6 +217,23 @@ impl World {
         let copy = self.rng.pick(&device.copies).clone();
         device.disk.replace(copy);
         self.note(|| format!("d{n} is an older copy of itself now"));
+    }
+
+    /// A copy of a database is opened while the original lives.
+    fn clone_device(&mut self, n: usize) -> Result<(), String> {
+        if !self.devices[n].is_ours || self.devices.iter().any(|device| device.cloned) {
+            return Ok(());
+        }
+        let tables = self.devices[n].tables.clone();
+        let mut db = self.devices[n].disk.copy();
+        db.reopen();
+        let copy = self.devices.len();
+        self.devices.push(Device::new(db, true, tables, self.plan.savepoints));
+        self.devices[n].cloned = true;
+        self.devices[copy].cloned = true;
+        self.note(|| format!("d{copy} is a live copy of d{n}"));
+        self.at(0, Event::App(copy));
+        self.start(copy)
     }
 
     fn server_misfortune(&mut self) {
@@ -257,6 +277,11 @@ impl World {
                 self.relay_drops_everybody()?;
                 "has lost everything"
             }
+            14 => {
+                relay.change_account(&mut self.rng);
+                self.relay_drops_everybody()?;
+                "belongs to another account"
+            }
             9..=13 => {
                 relay.restart(&mut self.rng);
                 self.relay_drops_everybody()?;
@@ -280,6 +305,7 @@ impl World {
         if let Relay::Storing(relay) = &mut self.relay {
             relay.failing = false;
         }
+        self.wake_everybody();
         for n in 0..self.devices.len() {
             let keep = self.rng.chance(50);
             self.app_ends(n, keep);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crsqlite_sync::engine::replica::State;
+use crsqlite_sync::engine::replica::{Input, State};
 use crsqlite_sync::wire::Change;
 
 use crate::app;
@@ -28,7 +28,9 @@ impl World {
         self.calm()?;
         let held = self.held();
         self.agree("after the chaos")?;
+        self.audit()?;
         self.promises(&held)?;
+        self.copies_are_told()?;
         self.quiet()?;
         let newcomer = self.add_device(true, false);
         self.note(|| format!("d{newcomer} is new"));
@@ -129,12 +131,41 @@ impl World {
         Ok(())
     }
 
+    /// Live copies of one database write in turns: the apps of both have to hear that there are two.
+    fn copies_are_told(&mut self) -> Result<(), String> {
+        let copies: Vec<usize> = (0..self.devices.len()).filter(|n| self.devices[*n].cloned).collect();
+        if copies.is_empty() {
+            return Ok(());
+        }
+        for _ in 0..4 {
+            for n in &copies {
+                let op = app::statement(self.devices[*n].disk.db(), &mut self.rng, self.plan.keys);
+                self.devices[*n].disk.app(|db| {
+                    db.run(&op);
+                });
+                self.note(|| format!("d{n} app: {op:?}"));
+                self.feed(*n, Input::SyncNow)?;
+                self.run_for(45_000)?;
+            }
+        }
+        match copies.iter().find(|n| !self.devices[**n].told) {
+            Some(n) => Err(format!("d{n} has a live copy and does not say so")),
+            None => self.agree("after its copies wrote"),
+        }
+    }
+
     /// Nothing goes on but the regular beats, once everybody has caught up with everybody.
     fn quiet(&mut self) -> Result<(), String> {
         if self.plan.seed_peers > 0 {
             return Ok(()); // they ask for everything again and again
         }
-        let most = if self.plan.storing { 0 } else { 6 };
+        let copies = self.devices.iter().any(|device| device.cloned);
+        // Beats; two live copies are asked as often as the rules let them.
+        let most = match (self.plan.storing, copies) {
+            (true, _) => 0,
+            (false, false) => 6,
+            (false, true) => 400,
+        };
         let mut loudest = (0, 0);
         for _ in 0..WINDOWS {
             let before: Vec<u64> = self.devices.iter().map(|device| device.sent).collect();
@@ -158,6 +189,9 @@ impl World {
     fn shown(&self) -> Result<(), String> {
         for (n, device) in self.devices.iter().enumerate() {
             let Client::Ours(replica) = &device.client else { continue };
+            if !device.former.is_empty() {
+                return Err(format!("d{n}: a tab that was replaced goes on"));
+            }
             let status = replica.status();
             if status.state != State::Live || status.pending_changes != 0 {
                 return Err(format!("d{n} is in step, but shows {status:?}"));

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use crsqlite_sync::engine::clock::Now;
-use crsqlite_sync::engine::replica::{Config, Input, JobId, Level, Output, RecordsConfig, Replica};
+use crsqlite_sync::engine::replica::{self, Config, Input, JobId, Level, Output, RecordsConfig, Replica};
 use crsqlite_sync::engine::store::{Budget, StoreError};
 use crsqlite_sync::engine::txn::{self, Job, Outcome};
 use crsqlite_sync::wire::{Run, record};
 
+use crate::calls::SIGN_IN;
 use crate::device::Client;
 use crate::peer::SeedPeer;
 use crate::world::{Event, World};
@@ -23,6 +24,7 @@ impl World {
         device.epoch += 1;
         device.job = None;
         device.waits.clear();
+        device.run = Some(run.clone());
         if !device.is_ours {
             device.client = Client::Seed(SeedPeer::new(&device.disk));
             self.note(|| format!("d{n} starts as a seed-only peer"));
@@ -72,9 +74,9 @@ impl World {
         for output in outputs {
             self.carry_out(n, output)?;
         }
-        let device = &mut self.devices[n];
-        device.timer += 1;
-        let timer = device.timer;
+        self.next_id += 1;
+        let timer = self.next_id;
+        self.devices[n].timer = timer;
         if let Some(at) = timeout {
             let at = u64::try_from(at.as_nanos().div_ceil(1_000_000)).unwrap();
             self.at(at.saturating_sub(self.now), Event::Timer { device: n, timer });
@@ -131,9 +133,40 @@ impl World {
                     return Err(format!("d{n}: settles wait {wait}, which is not open"));
                 }
             }
-            Output::Event(event) => self.note(|| format!("d{n} says {event:?}")),
-            Output::LeadLost => return Err(format!("d{n} has lost its lead to nobody")),
+            Output::Event(event) => self.hear(n, event)?,
+            Output::LeadLost => {
+                self.note(|| format!("d{n} has lost its lead"));
+                if self.devices[n].meta().run() == self.devices[n].run.as_ref() {
+                    return Err(format!("d{n} has lost its lead to nobody"));
+                }
+                self.disconnect(n);
+                let device = &mut self.devices[n];
+                device.client = Client::Down;
+                device.waits.clear();
+            }
             Output::Healthy { .. } | Output::StatusChanged => {}
+        }
+        Ok(())
+    }
+
+    /// The client tells its app something.
+    fn hear(&mut self, n: usize, event: replica::Event) -> Result<(), String> {
+        self.note(|| format!("d{n} says {event:?}"));
+        let replica::Event::Error(problem) = event else { return Ok(()) };
+        let device = &mut self.devices[n];
+        match problem.code {
+            "cloned-database" => {
+                device.told = true;
+                if !self.devices.iter().any(|device| device.cloned) {
+                    return Err(format!("d{n} takes something for a live copy: {}", problem.message));
+                }
+            }
+            "account-changed" => {
+                let epoch = device.epoch;
+                let delay = self.rng.below(SIGN_IN);
+                self.at(delay, Event::Accept { device: n, epoch });
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -4,10 +4,12 @@
 use std::collections::BTreeSet;
 
 use crsqlite_sync::engine::replica::{ConnId, JobId, Replica, WaitId};
+use crsqlite_sync::wire::Run;
 
 use crate::model::Database;
 use crate::peer::SeedPeer;
 use crate::store::Disk;
+use crate::tabs::Tab;
 
 /// What runs on a device.
 #[derive(Debug)]
@@ -29,7 +31,15 @@ pub(crate) struct Device {
     pub(crate) conn: Option<ConnId>,
     /// The device has a network.
     pub(crate) online: bool,
+    /// Tabs that led before and do not know that another one leads.
+    pub(crate) former: Vec<Tab>,
     pub(crate) tables: Option<Vec<String>>,
+    /// The run of the latest leader.
+    pub(crate) run: Option<Run>,
+    /// Its database is a live copy of another device's, or has one.
+    pub(crate) cloned: bool,
+    /// The app was told so.
+    pub(crate) told: bool,
     pub(crate) job: Option<JobId>,
     /// When the latest transaction that was asked for runs.
     pub(crate) last_job: u64,
@@ -57,7 +67,11 @@ impl Device {
             epoch: 0,
             conn: None,
             online: true,
+            former: Vec::new(),
             tables,
+            run: None,
+            cloned: false,
+            told: false,
             job: None,
             last_job: 0,
             waits: BTreeSet::new(),

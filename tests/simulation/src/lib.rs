@@ -3,13 +3,14 @@
 //!
 //! - [`model`]: one cr-sqlite database in memory; [`store`]: the engine's port to it
 //! - [`world`]: time and events; `clients`, `network`, `calls`: what moves in them; `chaos`: what goes wrong; `check`: what
-//!   must hold afterwards
+//!   must hold afterwards, `audit`: what must hold all along; `tabs`: leaders that were replaced
 //! - `relay`, [`contract`], `peer`, `app`, `device`: who takes part; [`plan`]: what a seed makes of them
 //! - [`run`]: seeds on all cores
 //! - [`histories`]: what the model makes of random SQL, to be compared with the real package
 //! - [`scenario`]: worlds as data, for the model and for the real package, whose relays are [`served`]
 
 mod app;
+mod audit;
 mod calls;
 mod chaos;
 mod check;
@@ -27,4 +28,5 @@ pub mod run;
 pub mod scenario;
 pub mod served;
 pub mod store;
+mod tabs;
 pub mod world;

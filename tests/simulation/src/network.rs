@@ -116,6 +116,9 @@ impl World {
         if self.conns.get(&id).is_none_or(|conn| !conn.relay_side) {
             return;
         }
+        if self.plan.largest_frame.is_some_and(|most| text.len() > most) {
+            return self.refuse(id);
+        }
         let outgoing = match &mut self.relay {
             Relay::Plain => vec![Outgoing::Others(text.to_owned())],
             Relay::Storing(relay) => relay.handle(id, text),
@@ -127,6 +130,27 @@ impl World {
                 Outgoing::Others(text) => self.tell_others(Some(id), &text),
             }
         }
+    }
+
+    /// A message was too large for the relay.
+    fn refuse(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.relay_side = false;
+        }
+        let late = self.latency();
+        self.at(late, Event::TooBig(id));
+    }
+
+    /// The relay has closed a connection because of what came over it.
+    pub(crate) fn closed_as_too_big(&mut self, id: ConnId) -> Result<(), String> {
+        let Some(n) = self.conns.get(&id).filter(|conn| conn.device_side).map(|conn| conn.device) else {
+            return Ok(());
+        };
+        self.note(|| format!("d{n} is told that a message was too large ({id})"));
+        self.disconnect(n);
+        self.feed(n, Input::Closed { conn: id, close_code: Some(1009) })?;
+        self.dial(n);
+        Ok(())
     }
 
     pub(crate) fn tell_others(&mut self, except: Option<ConnId>, text: &str) {

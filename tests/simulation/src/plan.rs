@@ -88,6 +88,12 @@ pub struct Plan {
     pub log_faults: bool,
     /// The misfortunes are mostly crashes (or restored logs).
     pub paging: bool,
+    /// Several tabs, of which one leads and others have led.
+    pub tabs: bool,
+    /// Copies of databases are opened while the originals live.
+    pub clones: bool,
+    /// The relay closes a connection on which more bytes come in one message.
+    pub largest_frame: Option<usize>,
     pub job_faults: bool,
     pub app_transactions: bool,
     pub savepoints: bool,
@@ -127,6 +133,7 @@ impl Plan {
             || (everything && rng.chance(50));
         let odd = kind == Kind::RecordsOdd || (kind == Kind::RecordsEverything && rng.chance(60));
         let manners = records.then(|| Manners::of(odd, rng));
+        let clones = everything && !records && !seed_peers && rng.chance(25);
         let chaos = rng.range(20, 240) * 1000;
         Plan {
             kind,
@@ -143,7 +150,13 @@ impl Plan {
             records: manners,
             pull_every: *rng.pick(&[2_000, 30_000, 120_000]),
             call_faults: if odd || lossy || everything { rng.range(0, 15) } else { 0 },
-            devices: if paging { 2 + rng.index(2) } else { 2 + rng.index(3) + usize::from(rng.chance(20)) },
+            devices: if paging {
+                2 + rng.index(2)
+            } else if everything && rng.chance(25) {
+                6
+            } else {
+                2 + rng.index(3) + usize::from(rng.chance(20))
+            },
             seed_peers: if seed_peers { 1 + rng.index(2) } else { 0 },
             chaos,
             app_pause: chaos / rng.range(3, 20),
@@ -162,10 +175,13 @@ impl Plan {
                 Kind::StoringLog | Kind::StoringEverything | Kind::StoringPaging | Kind::RecordsOdd
             ) || kind == Kind::RecordsEverything && rng.chance(60),
             paging,
+            tabs: rng.chance(if everything { 60 } else { 20 }),
+            clones,
+            largest_frame: (!records && !seed_peers && rng.chance(20)).then_some(4_000),
             job_faults: rng.chance(30),
             app_transactions: rng.chance(50),
             savepoints: rng.chance(70),
-            budget: match (seed_peers, paging) {
+            budget: match (seed_peers || clones, paging) {
                 (true, _) => *rng.pick(&[20, 500]),
                 (false, true) => *rng.pick(&[2, 6]),
                 (false, false) => *rng.pick(&[2, 6, 20, 500]),

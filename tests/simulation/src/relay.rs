@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crsqlite_sync::engine::replica::ConnId;
 use crsqlite_sync::wire::{
-    Body, Change, Decoded, Message, Place, Rejected, Row, Run, SiteId, SyncAck, SyncError, SyncPush,
+    Body, Change, Cursor, Decoded, Message, Place, Rejected, Row, Run, SiteId, SyncAck, SyncError, SyncPush,
     SyncRequest, SyncResponse,
 };
 
@@ -31,6 +31,7 @@ pub(crate) enum Outgoing {
 struct Log {
     ledger: Ledger,
     site: SiteId,
+    account: u64,
     /// Every row that was ever acknowledged as durable.
     promised: Vec<Change>,
 }
@@ -50,7 +51,7 @@ pub(crate) struct Storing {
 
 impl Storing {
     pub(crate) fn new(rng: &mut Rng, answer_bytes: usize) -> Self {
-        let log = Log { ledger: Ledger::default(), site: log_site(rng), promised: Vec::new() };
+        let log = Log { ledger: Ledger::default(), site: log_site(rng), account: 1, promised: Vec::new() };
         let run = Run::from_random(rng.next_u64());
         Storing {
             log,
@@ -87,11 +88,31 @@ impl Storing {
     }
 
     /// The log is lost, with the secret that names it or without.
+    /// The user is another one from now on, with an empty log.
+    pub(crate) fn change_account(&mut self, rng: &mut Rng) {
+        let account = self.log.account + 1;
+        self.log = Log { ledger: Ledger::default(), site: log_site(rng), account, promised: Vec::new() };
+        self.backups.clear();
+        self.restart(rng);
+    }
+
     pub(crate) fn wipe(&mut self, rng: &mut Rng) {
         let site = if rng.chance(50) { log_site(rng) } else { self.log.site };
-        self.log = Log { ledger: Ledger::default(), site, promised: Vec::new() };
+        let account = self.log.account;
+        self.log = Log { ledger: Ledger::default(), site, account, promised: Vec::new() };
         self.lax = Lax::default();
         self.restart(rng);
+    }
+
+    /// Names the log.
+    pub(crate) fn site(&self) -> SiteId {
+        self.log.site
+    }
+
+    /// What is not sent to who holds this cursor.
+    pub(crate) fn covered(&self, cursor: &Cursor) -> Vec<Change> {
+        let upto = self.log.ledger.clock.resolve(cursor);
+        self.log.ledger.entries.range(..=upto).map(|(_, row)| row.clone()).collect()
     }
 
     pub(crate) fn promised(&self) -> &[Change] {
@@ -194,7 +215,7 @@ impl Storing {
             head: Some(page.clock.head),
             more: page.more,
             durable: true,
-            account: Some("the account".to_owned()),
+            account: Some(self.log.account.to_string()),
             stored,
             changes: page.rows.into_iter().map(Ok).collect(),
             ..SyncResponse::default()

@@ -95,6 +95,20 @@ pub(crate) enum Event {
         device: usize,
         epoch: u64,
     },
+    /// The app goes on with another account.
+    Accept {
+        device: usize,
+        epoch: u64,
+    },
+    /// A tab that has led wakes up.
+    Wake {
+        device: usize,
+        epoch: u64,
+    },
+    /// The relay closes a connection: a message was too large.
+    TooBig(ConnId),
+    /// What must hold all along is looked at.
+    Audit,
     Online(usize),
     RelayHeals,
     RelayBeat,
@@ -130,6 +144,8 @@ pub(crate) enum Relay {
 
 /// How often an idle relay that stores repeats its head.
 const RELAY_BEAT: u64 = 180_000;
+/// How often a world is looked at while it is young.
+const AUDITS: u64 = 8;
 
 #[derive(Debug)]
 pub struct World {
@@ -137,7 +153,7 @@ pub struct World {
     pub(crate) rng: Rng,
     /// Virtual milliseconds.
     pub(crate) now: u64,
-    queue: BTreeMap<(u64, u64), Event>,
+    queue: BTreeMap<(u64, u64), Box<Event>>,
     number: u64,
     pub(crate) next_id: u64,
     pub(crate) devices: Vec<Device>,
@@ -166,6 +182,7 @@ impl World {
             world.at(at, Event::App(device));
         }
         world.at(plan.fault_pause, Event::Fault);
+        world.at(plan.chaos / AUDITS, Event::Audit);
         world
     }
 
@@ -214,7 +231,7 @@ impl World {
     /// Schedules an event so many milliseconds from now.
     pub(crate) fn at(&mut self, delay: u64, event: Event) {
         self.number += 1;
-        self.queue.insert((self.now + delay, self.number), event);
+        self.queue.insert((self.now + delay, self.number), Box::new(event));
     }
 
     pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
@@ -241,13 +258,21 @@ impl World {
             }
             let ((at, _), event) = entry.remove_entry();
             self.now = at.max(self.now);
-            self.happen(event)?;
+            self.happen(*event)?;
         }
         self.now = end;
         Ok(())
     }
 
     pub(crate) fn happen(&mut self, event: Event) -> Result<(), String> {
+        match self.in_former_tab(event)? {
+            Some(event) => self.happen_here(event),
+            None => Ok(()),
+        }
+    }
+
+    /// The same, to those that lead.
+    pub(crate) fn happen_here(&mut self, event: Event) -> Result<(), String> {
         match event {
             Event::App(device) => self.app_acts(device),
             Event::AppEnd { device, process, keep } => {
@@ -303,6 +328,24 @@ impl World {
                     return self.feed(device, Input::SyncNow);
                 }
                 Ok(())
+            }
+            Event::Accept { device, epoch } => {
+                if self.devices[device].epoch == epoch {
+                    return self.feed(device, Input::AcceptAccount);
+                }
+                Ok(())
+            }
+            Event::Wake { device, epoch } => {
+                self.wake(device, epoch);
+                Ok(())
+            }
+            Event::TooBig(conn) => self.closed_as_too_big(conn),
+            Event::Audit => {
+                let next = self.plan.chaos / AUDITS;
+                if self.chaos {
+                    self.at(next, Event::Audit);
+                }
+                self.audit()
             }
             Event::Online(device) => {
                 self.devices[device].online = true;

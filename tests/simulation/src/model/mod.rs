@@ -86,6 +86,12 @@ impl Database {
         (*self.meta).clone()
     }
 
+    /// Rows that were kept aside.
+    #[must_use]
+    pub fn quarantine(&self) -> &[KeptRow] {
+        &self.quarantine
+    }
+
     /// Closes and opens the connection: what it remembered is gone.
     pub fn reopen(&mut self) {
         (self.cached, self.pending, self.seq) = (None, None, 0);
