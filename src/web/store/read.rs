@@ -175,7 +175,9 @@ pub(super) async fn rows_of(
                 own,
             ) {
                 Some(change) => {
-                    changes.push(change);
+                    if rules::holds(Rule::AdditionsOfAnyOrigin) || change.site_id == own {
+                        changes.push(change);
+                    }
                     ControlFlow::Continue(())
                 }
                 None => {
