@@ -46,6 +46,17 @@ test("the inline entry carries the same wasm as the file", async () => {
   assert.ok(Buffer.from(base64, "base64").equals(readFileSync(join(pkg, "crsqlite_sync_bg.wasm"))));
 });
 
+test("nothing in the package can leave a rule out", async () => {
+  const wasm = readFileSync(join(pkg, "crsqlite_sync_bg.wasm"));
+  const names = WebAssembly.Module.exports(await WebAssembly.compile(wasm)).map(({ name }) => name);
+  assert.ok(names.some((name) => name.startsWith("syncclient_")), "the exports have names");
+  assert.deepEqual([...scripts, ...names].filter((name) => /leave_?out/i.test(name)), []);
+  for (const name of scripts) assert.doesNotMatch(read(name), /leave_?out/i, name);
+  const rules = [...readFileSync(new URL("../../src/rules.rs", import.meta.url), "utf8").matchAll(/= "(\w+-[\w-]+)",/g)];
+  assert.ok(rules.length > 20);
+  assert.deepEqual(rules.map(([, rule]) => rule).filter((rule) => wasm.includes(rule)), []);
+});
+
 test("publint has nothing to say about the manifest", async () => {
   const { messages } = await publint({ pkgDir: pkg, level: "warning", pack: false });
   const manifest = JSON.parse(read("package.json"));
