@@ -1,0 +1,55 @@
+// The relay that stores, as a process of its own on a fresh database, and sockets to it that carry a user's cookie.
+import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
+import { WebSocket } from "ws";
+
+const PROGRAM = process.env.CRSQLITE_RELAY ?? resolve(import.meta.dirname, "../../target/debug/crsqlite-relay");
+const folder = process.env.CRSQLITE_SYNC_PKG ?? resolve(import.meta.dirname, "../../pkg");
+const { WsTransport } = await import(pathToFileURL(resolve(folder, "index.js")).href);
+
+/** Cookies by address: what a browser keeps by itself. */
+const cookies = new Map();
+
+globalThis.WebSocket = class extends WebSocket {
+  constructor(url, protocols) {
+    super(url, protocols, { headers: { cookie: cookies.get(String(url)) ?? "" } });
+  }
+};
+
+/** Starts a relay; `transport(user)` is a connection of one of the user's devices, `stop()` ends it and its files. */
+export async function storingRelay() {
+  const place = await mkdtemp(join(tmpdir(), "crsqlite-relay-"));
+  const args = ["--dev", "--database", join(place, "relay.db"), "--listen", "127.0.0.1:0"];
+  const child = spawn(PROGRAM, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const port = await new Promise((found, failed) => {
+    child.once("error", failed).once("exit", (code) => failed(new Error(`the relay has ended (${code})`)));
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on("line", (line) => {
+        const [, port] = /listening on http:\/\/[^:]+:(\d+)/.exec(line) ?? [];
+        if (port) found(port);
+      });
+    }
+  });
+  return {
+    async transport(user) {
+      const answer = await fetch(`http://127.0.0.1:${port}/dev/login`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ user }),
+      });
+      const url = `ws://127.0.0.1:${port}/api/v1/sync?${user}`;
+      cookies.set(url, answer.headers.get("set-cookie").split(";")[0]);
+      return new WsTransport({ url, protocol: "relay" });
+    },
+    async stop() {
+      const gone = new Promise((ended) => child.once("exit", ended));
+      child.kill("SIGKILL");
+      await gone;
+      await rm(place, { recursive: true, force: true });
+    },
+  };
+}
