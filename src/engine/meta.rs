@@ -78,6 +78,8 @@ pub struct Meta {
     pub rewind: SortedMap<SiteId, Cursor>,
     /// The schema version under which the quarantine was last tried.
     pub schema: i64,
+    /// The head of our clock when the rows of the quarantine that the database refused were last tried, if there are any.
+    pub refused: Option<i64>,
     /// Up to where our own rows were handed to a plain relay.
     pub pushed: i64,
     pub first_synced: bool,
@@ -113,6 +115,7 @@ impl Meta {
                 "account" => self.account = read(value, Reader::owned),
                 "current-log" => self.log = read(value, SiteId::read),
                 "schema" => self.schema = read(value, Reader::integer).unwrap_or_default(),
+                "refused" => self.refused = read(value, Reader::integer),
                 "pushed" => self.pushed = read(value, Reader::integer).unwrap_or_default(),
                 "first-synced" => self.first_synced = read(value, Reader::boolean).unwrap_or_default(),
                 "last-synced-at" => self.last_synced_at = read(value, Reader::integer),
@@ -143,6 +146,9 @@ impl Meta {
             put("current-log".into(), &|out| json::text(out, &log.to_string()));
         }
         put("schema".into(), &|out| json::integer(out, self.schema));
+        if let Some(tried) = self.refused {
+            put("refused".into(), &|out| json::integer(out, tried));
+        }
         put("pushed".into(), &|out| json::integer(out, self.pushed));
         put("first-synced".into(), &|out| out.push_str(if self.first_synced { "true" } else { "false" }));
         if let Some(at) = self.last_synced_at {

@@ -9,8 +9,9 @@ use super::plain::Plain;
 use super::records::Records;
 use super::upload::Upload;
 use super::{CallId, ConnId};
+use crate::engine::store::Budget;
 use crate::sorted::SortedMap;
-use crate::wire::{Cursor, Run, SiteId};
+use crate::wire::{Change, Cursor, Run, SiteId};
 
 /// A relay that stores answers within this; without an answer one that never stored anything of ours is taken for a
 /// plain one (until it answers). One that did is silent, and nothing is in step until it speaks.
@@ -70,6 +71,8 @@ pub(super) struct Conn {
     /// The next part of an answer that came in parts.
     pub(super) parts: SortedMap<SiteId, (String, u32)>,
     pub(super) caught_up: bool,
+    /// The largest message with rows that has gone out, and the row itself if it was one.
+    pub(super) largest: Option<(Budget, Option<Change>)>,
     pub(super) next_ref: u64,
     /// Malformed frames on this connection.
     pub(super) garbage: u32,
@@ -103,6 +106,7 @@ impl Conn {
             double: None,
             parts: SortedMap::new(),
             caught_up: false,
+            largest: None,
             next_ref: 0,
             garbage: 0,
         }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::conn::Mode;
-use super::upload::split;
+use super::upload::{row_id, split};
 use super::{COALESCE, Event, JobId, Output, Phase, Problem, Replica, WaitId};
 use crate::engine::store::StoreError;
 use crate::engine::txn::{Acked, Applied, Apply, Job, Outcome, Point, What};
@@ -180,6 +180,9 @@ impl Replica {
     fn follow(&mut self, task: Task, what: What, orphaned: bool) {
         match task {
             Task::Start(run) => {
+                if let What::Started { too_large } = what {
+                    self.refused.extend(too_large.iter().map(row_id));
+                }
                 self.phase = Phase::Running(run);
                 self.dirty = true;
                 self.poll_at = Some(self.now.at + self.config.poll);
@@ -282,6 +285,7 @@ impl Replica {
 
     fn send_answer(&mut self, answer: Answer, what: What) {
         let What::Answer { base, current, head, mut changes } = what else { return };
+        self.leave_out_refused(&mut changes);
         if !rules::holds(Rule::RequestersOwnRows) {
             changes.retain(|change| change.site_id != answer.to);
         }
@@ -292,6 +296,7 @@ impl Replica {
         let mut parts: VecDeque<_> = parts.into();
         for index in 0..count {
             let rows = parts.pop_front().unwrap_or_default();
+            self.note_size(&rows);
             self.counters.sent += rows.len() as u64;
             self.send(Body::Response(SyncResponse {
                 changes: rows.into_iter().map(Ok).collect(),

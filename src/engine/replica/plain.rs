@@ -69,7 +69,11 @@ impl Replica {
 
     /// A push was read.
     pub(super) fn send_push(&mut self, what: What) {
-        let What::Push { changes, head } = what else { return };
+        let What::Push { mut changes, head } = what else { return };
+        if let Some(rows) = &mut changes {
+            self.leave_out_refused(rows);
+            self.note_size(rows);
+        }
         let now = self.now.at;
         let Some(Mode::Plain(plain)) = self.conn.as_mut().map(|conn| &mut conn.mode) else { return };
         plain.read = head;

@@ -318,7 +318,7 @@ impl Replica {
         let upload = match conn.mode {
             Mode::Storing(upload) => upload,
             Mode::Records(mut records) => return self.push_too_large(&mut records),
-            Mode::Probing(_) | Mode::Plain(_) => return self.halve(self.budget),
+            Mode::Probing(_) | Mode::Plain(_) => return self.too_big_for_plain(conn.largest),
         };
         let log = upload.log;
         let unacked = upload.window.into_iter().filter(|sent| !sent.acked);
@@ -326,6 +326,33 @@ impl Replica {
             Some(sent) if sent.rows.len() == 1 => self.refuse_as_too_large(log, sent.rows),
             Some(sent) => self.halve(size(&sent.rows)),
             None => self.halve(self.budget),
+        }
+    }
+
+    /// A relay that forwards does not say which message it was: the largest was too large, if any was.
+    fn too_big_for_plain(&mut self, largest: Option<(Budget, Option<Change>)>) {
+        match largest {
+            // Below the smallest batch it was something else that did not fit.
+            Some((size, Some(row))) if size.bytes >= SMALLEST_BYTES => self.refuse_as_too_large(self.config.site, vec![row]),
+            Some((size, _)) => self.halve(size),
+            None => self.halve(self.budget),
+        }
+    }
+
+    /// Notes a message for devices before it goes out.
+    pub(super) fn note_size(&mut self, rows: &[Change]) {
+        let now = size(rows);
+        let Some(conn) = &mut self.conn else { return };
+        if conn.largest.as_ref().is_none_or(|(largest, _)| largest.bytes < now.bytes) {
+            let only = if let [only] = rows { Some(only.clone()) } else { None };
+            conn.largest = Some((now, only));
+        }
+    }
+
+    /// Leaves out what was refused for good.
+    pub(super) fn leave_out_refused(&self, rows: &mut Vec<Change>) {
+        if !self.refused.is_empty() {
+            rows.retain(|row| !self.refused.contains(&row_id(row)));
         }
     }
 

@@ -11,7 +11,7 @@ use crate::sorted::sorted;
 use crate::wire::{BadRow, Change, Cursor, Pk, Place, Row, RowCode, Run, SiteId, Value};
 
 /// How many rows the quarantine holds.
-const QUARANTINE_ROWS: usize = 10_000;
+pub(super) const QUARANTINE_ROWS: usize = 10_000;
 
 pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Result<What, StoreError> {
     let mut applied = Applied::default();
@@ -26,6 +26,7 @@ pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Resu
     // Whose cursor moves over these rows: of a forwarded push it is the log's, not the device's.
     let owner = apply.log.unwrap_or(apply.sender);
     let held = txn.meta.received.get(&owner).cloned();
+    let mut refused = false;
     if !apply.rows.is_empty() {
         let schema = txn.store.schema().await?;
         if let (Some(log), Advance::Page(PullPage { asked: Some(_), first: true, .. })) =
@@ -37,6 +38,7 @@ pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Resu
         let merged = merge_rows(txn.store, &schema, apply.tables.as_ref(), apply.rows.clone()).await?;
         applied.taken = merged.keys_taken;
         applied.quarantined = merged.refused.len();
+        refused = merged.refused.iter().any(|bad| bad.code == RowCode::Refused);
         keep_aside(txn, apply.sender, (owner, held.as_ref()), &merged, schema.version).await?;
         applied.touched = merged.keys;
         if !rules::holds(Rule::SendersClock) {
@@ -48,6 +50,9 @@ pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Resu
         }
     }
     let after = txn.record_head().await?.max(before);
+    if refused {
+        txn.meta.refused = Some(txn.store.max_version().await?);
+    }
     let moved = txn.store.max_version().await? > before;
     if !moved {
         applied.touched.clear();

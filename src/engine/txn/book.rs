@@ -2,7 +2,7 @@
 
 use super::apply::{forward, see};
 use super::{Acked, Txn, What};
-use crate::engine::meta::Meta;
+use crate::engine::meta::{LogState, Meta};
 use crate::engine::store::{KeptRow, List, Store, StoreError};
 use crate::rules::{self, Rule};
 
@@ -12,7 +12,13 @@ const REJECTED_ROWS: usize = 10_000;
 /// Moves *uploaded* over messages that the log has acknowledged without a gap.
 pub(super) async fn acked<S: Store>(txn: &mut Txn<'_, S>, acked: &Acked) -> Result<What, StoreError> {
     let head = txn.record_head().await?;
-    let log = txn.meta.logs.or_default(acked.log);
+    let mut none = LogState::default();
+    let log = if acked.steps.is_empty() && !acked.kept {
+        // What a relay refuses that only forwards is booked under our own site, and that is no log.
+        txn.meta.logs.get_mut(&acked.log).unwrap_or(&mut none)
+    } else {
+        txn.meta.logs.or_default(acked.log)
+    };
     for (base, current) in &acked.steps {
         if *base <= log.uploaded || !rules::holds(Rule::AckBase) {
             log.uploaded_to(*current);

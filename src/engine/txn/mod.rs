@@ -183,7 +183,10 @@ pub struct View {
 /// The finding itself, by job.
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
-    Started,
+    Started {
+        /// Rows that stand in the list of the rejected because they fit in no message.
+        too_large: Vec<Change>,
+    },
     Request {
         cursors: SortedMap<SiteId, Cursor>,
         stored: Option<(SiteId, Cursor)>,

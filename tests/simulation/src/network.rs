@@ -199,3 +199,47 @@ impl World {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crsqlite_sync::wire::{Pk, RowCode, Value};
+
+    use crate::model::Op;
+    use crate::plan::Kind;
+    use crate::world::World;
+
+    #[test]
+    fn a_row_that_a_plain_relay_finds_too_large_is_rejected_and_the_rest_flows() {
+        // The first seed of this family, without its misfortunes.
+        let seed = 0;
+        let mut world = World::new(seed, false);
+        assert_eq!(world.plan.kind, Kind::Plain);
+        (world.plan.largest_frame, world.plan.budget, world.chaos) = (Some(4_000), 500, false);
+        world.run_for(600_000).unwrap();
+        let insert = |key: i64, body: String| Op::Insert {
+            table: "notes".to_owned(),
+            pk: Pk::pack(&[Value::Integer(key)]).unwrap(),
+            set: vec![("body".to_owned(), Value::Text(body))],
+        };
+        for (key, length) in [(501, 10), (502, 9_000), (503, 20)] {
+            world.devices[0].disk.app(|db| {
+                db.run(&insert(key, "x".repeat(length)));
+            });
+        }
+        world.run_for(3 * 3_600_000).unwrap();
+        let has = |n: usize, key: i64| {
+            let key = Pk::pack(&[Value::Integer(key)]).unwrap();
+            let rows = world.devices[n].disk.db().changes(|_, pk, cid, _, _, _| *pk == key && cid == "body");
+            rows.into_iter().next().map(|row| row.val)
+        };
+        assert_eq!(has(1, 501), Some(Value::Text("x".repeat(10))));
+        assert_eq!(has(1, 502), None, "it fits through no connection");
+        assert_eq!(has(1, 503), Some(Value::Text("x".repeat(20))));
+        let rejected = world.devices[0].disk.db().rejected();
+        assert_eq!(rejected.iter().map(|row| row.code).collect::<Vec<_>>(), [RowCode::TooLarge]);
+        let connected: Vec<_> = world.devices.iter().map(|device| device.conn).collect();
+        world.run_for(3 * 3_600_000).unwrap();
+        let still: Vec<_> = world.devices.iter().map(|device| device.conn).collect();
+        assert_eq!(connected, still, "nobody reconnects any more");
+    }
+}

@@ -24,6 +24,8 @@ pub struct Disk {
     history: VecDeque<Database>,
     /// Fails the call that many calls from now.
     pub fail_in: Option<(u32, StoreError)>,
+    /// A constraint or a trigger of the app: whether the database takes this row now.
+    pub constraint: Option<fn(&Database, &Change) -> bool>,
     /// Our transactions are savepoints (as `db.tx` makes them), so a rollback leaves a gap in the versions.
     pub savepoints: bool,
 }
@@ -32,7 +34,7 @@ impl Disk {
     #[must_use]
     pub fn new(db: Database) -> Self {
         let history = VecDeque::from([db.clone()]);
-        Disk { db, ours: None, app: None, history, fail_in: None, savepoints: true }
+        Disk { db, ours: None, app: None, history, fail_in: None, constraint: None, savepoints: true }
     }
 
     #[must_use]
@@ -253,8 +255,15 @@ impl Store for Disk {
 
     async fn merge(&mut self, rows: &[Change]) -> Result<Vec<(usize, RowCode)>, StoreError> {
         self.check()?;
-        let merged = rows.iter().enumerate().map(|(index, row)| (index, self.db.merge(row)));
-        Ok(merged.filter_map(|(index, result)| result.err().map(|code| (index, code))).collect())
+        let mut refused = Vec::new();
+        for (index, row) in rows.iter().enumerate() {
+            let fits = self.constraint.is_none_or(|fits| fits(&self.db, row));
+            let merged = if fits { self.db.merge(row) } else { Err(RowCode::Refused) };
+            if let Err(code) = merged {
+                refused.push((index, code));
+            }
+        }
+        Ok(refused)
     }
 
     async fn keep(&mut self, list: List, rows: &[KeptRow]) -> Result<(), StoreError> {

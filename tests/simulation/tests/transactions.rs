@@ -225,3 +225,42 @@ fn rows_of_a_page_that_found_no_room_in_the_quarantine_are_pulled_again_when_the
     assert!(matches!(polled.what, What::Polled { rewound: true, .. }));
     assert_eq!(polled.view.cursor, None);
 }
+
+#[test]
+fn a_row_that_a_constraint_refuses_is_tried_again_when_other_rows_have_come() {
+    let mut disk = disk();
+    // CHECK: no row 2 without a row 1.
+    disk.constraint = Some(|db, row| {
+        let key = |n| Pk::pack(&[Value::Integer(n)]).unwrap();
+        row.pk != key(2) || db.is_live("t", &key(1))
+    });
+    let refused = run(&mut disk, &forward(vec![row("t", 2)], 0, 1));
+    assert_eq!(refused.view.quarantined, Some(1));
+    assert!(matches!(run(&mut disk, &Job::Poll { scope: scope() }).view.quarantined, None | Some(1)));
+    run(&mut disk, &forward(vec![row("t", 1)], 1, 2));
+    let polled = run(&mut disk, &Job::Poll { scope: scope() });
+    assert_eq!(polled.view.quarantined, Some(0), "{:?}", polled.what);
+    assert_eq!(disk.db().live_keys("t").len(), 2);
+}
+
+#[test]
+fn a_quarantine_that_has_room_again_asks_for_what_found_none() {
+    let mut disk = disk();
+    disk.constraint = Some(|db, row| {
+        row.table != "t"
+            || db.is_live("t", &Pk::pack(&[Value::Integer(-1)]).unwrap())
+            || row.pk == Pk::pack(&[Value::Integer(-1)]).unwrap()
+    });
+    let start =
+        Advance::Answer { run: Run::new("log").unwrap(), base: 0, current: 5, head: None, carried: None };
+    let answer =
+        Apply { sender: LOG, rows: vec![], tables: None, advance: start, log: Some(LOG), durable: None };
+    run(&mut disk, &Job::Apply(Box::new(answer)));
+    run(&mut disk, &Job::Poll { scope: scope() });
+    let full = run(&mut disk, &forward((0..10_001).map(|n| row("t", n)).collect(), 5, 10_006));
+    assert_eq!(full.view.quarantined, Some(10_000));
+    write(&mut disk, -1);
+    let polled = run(&mut disk, &Job::Poll { scope: scope() });
+    assert!(matches!(polled.what, What::Polled { rewound: true, .. }));
+    assert_eq!((polled.view.quarantined, polled.view.received.get(&LOG).unwrap().version), (Some(0), 5));
+}

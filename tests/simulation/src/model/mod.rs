@@ -92,6 +92,12 @@ impl Database {
         &self.quarantine
     }
 
+    /// Rows of ours that were refused.
+    #[must_use]
+    pub fn rejected(&self) -> &[KeptRow] {
+        &self.rejected
+    }
+
     /// Closes and opens the connection: what it remembered is gone.
     pub fn reopen(&mut self) {
         (self.cached, self.pending, self.seq) = (None, None, 0);
