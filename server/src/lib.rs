@@ -10,6 +10,7 @@
 
 pub mod auth;
 mod clock;
+mod comparison;
 pub mod config;
 mod error;
 mod http;

@@ -32,6 +32,7 @@ pub(crate) fn response(
     to: SiteId,
     request: &SyncRequest,
     page: Page,
+    differ: Option<Vec<String>>,
     now: i64,
 ) -> Message {
     let stored = request.stored.as_ref().map(|place| page.clock.resolve(place));
@@ -46,6 +47,7 @@ pub(crate) fn response(
         durable: true,
         account: Some(user.account.clone()),
         stored,
+        differ,
         changes: page.rows.into_iter().map(Ok).collect(),
         ..SyncResponse::default()
     });
@@ -95,13 +97,15 @@ pub(crate) fn forward(user: &User, origin: Origin, stored: Vec<Change>, appended
 }
 
 /// An empty push of the log's own: whoever has less than the head asks.
-pub(crate) fn head(user: &User, own: &Run, clock: &Clock, now: i64) -> Message {
+/// With tables of which devices have stated different values: whoever hears it states its own anew.
+pub(crate) fn head(user: &User, own: &Run, clock: &Clock, doubted: Vec<String>, now: i64) -> Message {
     let run = clock.run(own).clone();
     let body = Body::Push(SyncPush {
         base_version: clock.head,
         current_version: Some(clock.head),
         run: Some(run.clone()),
         head: Some(clock.head),
+        differ: (!doubted.is_empty()).then_some(doubted),
         relay: Some(Place { site_id: user.site_id, run, base_version: clock.head, version: clock.head }),
         ..SyncPush::default()
     });

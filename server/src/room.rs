@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 use crate::clock::now_ms;
+use crate::comparison::Comparison;
 use crate::error::Error;
 use crate::log::Log;
 use crate::log::core::{Appended, Start};
@@ -35,6 +36,7 @@ pub(crate) struct Room {
     /// in their order. Fair: messages are taken in the order in which they came.
     order: OrderedMutex<()>,
     members: Mutex<Members>,
+    comparison: Comparison,
     registry: Weak<Rooms>,
     /// Repeats the head while the room is in use.
     beat: OnceLock<AbortHandle>,
@@ -76,6 +78,7 @@ impl Room {
             answer_bytes,
             order: OrderedMutex::default(),
             members: Mutex::default(),
+            comparison: Comparison::default(),
             registry,
             beat: OnceLock::new(),
         }
@@ -110,7 +113,9 @@ impl Room {
     async fn repeat_head(&self) {
         let _order = self.order.lock().await;
         match self.log.clock(&self.user.sub).await {
-            Ok(clock) => self.tell_others(None, &reply::head(&self.user, &self.run, &clock, now_ms())),
+            Ok(clock) => {
+                self.tell_others(None, &reply::head(&self.user, &self.run, &clock, Vec::new(), now_ms()))
+            }
             Err(error) => warn!(%error, "cannot read the head"),
         }
     }
@@ -176,6 +181,9 @@ impl Membership {
         } else {
             Start::Cursor(request.cursor_of(room.user.site_id).cloned())
         };
+        if request.digest.is_some() {
+            room.comparison.count(&*room.log, &room.user.sub).await;
+        }
         loop {
             let order = room.order.lock().await;
             let page = match room.log.page(&room.user.sub, &start, room.answer_bytes).await {
@@ -184,7 +192,13 @@ impl Membership {
             };
             let (clock, more) = (page.clock.clone(), page.more);
             start = Start::Offset(page.current);
-            self.reply(&reply::response(&room.user, &room.run, from, request, page, now_ms()));
+            let verdict = room.comparison.verdict(request, room.user.site_id, &room.run, &clock).await;
+            let (differ, doubted) = verdict.map(|found| (found.differ, found.doubted)).unzip();
+            self.reply(&reply::response(&room.user, &room.run, from, request, page, differ, now_ms()));
+            if let Some(doubted) = doubted.filter(|tables| !tables.is_empty()) {
+                let message = reply::head(&room.user, &room.run, &clock, doubted, now_ms());
+                room.tell_others(Some(self.id), &message);
+            }
             if seed_only && self.may_ask() {
                 self.reply(&reply::request(&room.user, &room.run, &clock, now_ms()));
             }

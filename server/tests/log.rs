@@ -72,6 +72,8 @@ async fn the_log_in_sqlite_does_what_the_log_in_memory_does() {
             let budget = random.below(6_000) as usize;
             let page = log.page(name, &start, budget).await.unwrap();
             assert_eq!(page, model.page(&start, budget), "seed {seed} step {step}");
+            let sums = log.sums(name).await.unwrap();
+            assert_eq!(sums, (model.clock.clone(), model.sums()), "seed {seed} step {step}");
         }
         log.close().await;
     }

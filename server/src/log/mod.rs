@@ -9,7 +9,7 @@ use std::fmt;
 use crsqlite_sync::wire::{Change, Run};
 use futures_util::future::BoxFuture;
 
-use self::core::{Appended, Clock, Page, Start};
+use self::core::{Appended, Clock, Page, Start, Sums};
 pub use self::sqlite::SqliteLog;
 use crate::error::Error;
 
@@ -26,6 +26,9 @@ pub trait Log: fmt::Debug + Send + Sync {
         start: &'a Start,
         budget: usize,
     ) -> BoxFuture<'a, Result<Page, Error>>;
+
+    /// What the log holds, added up from its entries, and its clock in the same snapshot.
+    fn sums<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<(Clock, Sums), Error>>;
 
     /// Stores what of `changes` is not dominated, each row at the next offset, and takes away what it dominates.
     /// `run` is this server's. When it returns, everything that `changes` says is on the disk.

@@ -41,6 +41,12 @@ impl Clock {
         self.runs.last().map_or(own, |last| &last.run)
     }
 
+    /// Whether somebody who remembers `cursor` has all of the log, and knows that.
+    #[must_use]
+    pub fn is_head(&self, own: &Run, cursor: &Cursor) -> bool {
+        cursor.run == *self.run(own) && cursor.version == self.head && cursor.head.is_none()
+    }
+
     /// How much of the log somebody has who remembers `cursor`.
     ///
     /// Offsets of an earlier run count up to where the runs after it began: beyond that they may have been given
@@ -135,6 +141,16 @@ mod tests {
         assert_eq!(clock().resolve(&cursor("c", 3, Some(21))), 0);
         assert_eq!(clock().resolve(&cursor("a", 3, Some(10))), 3);
         assert_eq!(clock().resolve(&cursor("a", 3, Some(11))), 0);
+    }
+
+    #[test]
+    fn only_a_cursor_of_the_last_run_with_nothing_pending_is_at_the_head() {
+        let (own, clock) = (run("own"), clock());
+        assert!(clock.is_head(&own, &cursor("c", 20, None)));
+        for behind in [cursor("c", 19, None), cursor("b", 20, None), cursor("c", 20, Some(20))] {
+            assert!(!clock.is_head(&own, &behind), "{behind:?}");
+        }
+        assert!(Clock::default().is_head(&own, &cursor("own", 0, None)));
     }
 
     #[test]

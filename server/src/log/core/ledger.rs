@@ -8,6 +8,7 @@ use crsqlite_sync::wire::{Change, Run};
 use super::Appended;
 use super::clock::{Clock, Start};
 use super::compact::{Entry, compact, exact};
+use super::digest::{Counter, Sums};
 use super::page::{Cut, Page};
 
 /// A log as a value: clone it and it is a backup.
@@ -61,6 +62,18 @@ impl Ledger {
             cut.offer(entry.clone(), row)
         });
         cut.finish(self.clock.clone(), base, exhausted)
+    }
+
+    /// What the log holds, added up.
+    #[must_use]
+    pub fn sums(&self) -> Sums {
+        let mut entries: Vec<&Change> = self.entries.values().collect();
+        entries.sort_by(|one, other| (&one.table, &one.pk).cmp(&(&other.table, &other.pk)));
+        let mut counter = Counter::default();
+        for entry in entries {
+            counter.add(&entry.table, &entry.pk, &entry.cid, entry.col_version, entry.cl);
+        }
+        counter.finish()
     }
 
     fn row(&self, of: &Change) -> Vec<Change> {
@@ -148,6 +161,7 @@ mod tests {
             other.append(&run(), head);
             let second = other.append(&run(), tail);
             assert_eq!(content(&other), expected, "seed {seed}");
+            assert_eq!(other.sums(), one.sums(), "seed {seed}");
             assert_eq!(second.head - second.base, second.stored.len() as i64, "seed {seed}");
             assert!(other.entries.keys().all(|offset| *offset <= other.clock.head), "seed {seed}");
 
@@ -179,6 +193,7 @@ mod tests {
                 start = Start::Offset(page.current);
             }
             assert_eq!(content(&copy), content(&ledger), "seed {seed}");
+            assert_eq!(copy.sums(), ledger.sums(), "seed {seed}");
         }
     }
 

@@ -4,11 +4,13 @@
 
 mod clock;
 mod compact;
+mod digest;
 mod ledger;
 mod page;
 
 pub use clock::{Clock, RUNS_KEPT, RunStart, Start};
 pub use compact::{Entry, Plan, compact, exact};
+pub use digest::{Counter, Sums, Verdict, Witness};
 pub use ledger::Ledger;
 pub use page::{Cut, Page};
 

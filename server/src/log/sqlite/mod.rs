@@ -9,9 +9,9 @@ use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 
-use self::statements::{clock, delete, entries_after, insert, name, record, row_of, touched};
+use self::statements::{clock, count, delete, entries_after, insert, name, record, row_of, touched};
 use super::Log;
-use super::core::{Appended, Clock, Cut, Page, Start, compact};
+use super::core::{Appended, Clock, Cut, Page, Start, Sums, compact};
 use crate::error::Error;
 
 mod statements;
@@ -82,6 +82,12 @@ impl SqliteLog {
         Ok(cut.finish(clock, base, exhausted))
     }
 
+    async fn read_sums(&self, user: &str) -> Result<(Clock, Sums), Error> {
+        let mut snapshot = self.readers.begin().await?;
+        let (log, clock) = clock(&mut snapshot, user).await?;
+        Ok((clock, count(&mut snapshot, log).await?))
+    }
+
     async fn write(&self, user: &str, run: &Run, changes: &[Change]) -> Result<Appended, Error> {
         let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let (log, mut clock) = clock(&mut tx, user).await?;
@@ -143,6 +149,10 @@ impl Log for SqliteLog {
         budget: usize,
     ) -> BoxFuture<'a, Result<Page, Error>> {
         Box::pin(self.read_page(user, start, budget))
+    }
+
+    fn sums<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<(Clock, Sums), Error>> {
+        Box::pin(self.read_sums(user))
     }
 
     fn append<'a>(

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::error::Error;
-use crate::log::core::{Clock, Entry, RUNS_KEPT, RunStart, exact};
+use crate::log::core::{Clock, Counter, Entry, RUNS_KEPT, RunStart, Sums, exact};
 
 /// Keys or rows in one statement.
 const BATCH: usize = 100;
@@ -112,6 +112,22 @@ pub(super) async fn row_of(
     .fetch_all(db)
     .await?;
     rows.into_iter().map(change).collect()
+}
+
+/// Adds up all live entries, row by row.
+pub(super) async fn count(db: &mut SqliteConnection, log: Option<i64>) -> Result<Sums, Error> {
+    type Row = (String, Vec<u8>, String, i64, i64);
+    let mut rows = sqlx::query_as::<_, Row>(
+        "SELECT tbl, pk, cid, col_version, cl FROM entry WHERE log = ? ORDER BY tbl, pk",
+    )
+    .bind(log)
+    .fetch(db);
+    let mut counter = Counter::default();
+    while let Some((table, pk, cid, col_version, cl)) = rows.try_next().await? {
+        let pk = Pk::parse(&pk).ok_or(Error::CorruptLog("pk"))?;
+        counter.add(&table, &pk, &cid, col_version, cl);
+    }
+    Ok(counter.finish())
 }
 
 /// All entries of the rows that `changes` touch, without their values.

@@ -1,0 +1,191 @@
+//! What a log holds, added up so that a device can compare, and what devices have stated of the values, which a log does
+//! not order. Decides which tables differ, and when the devices are to be made to state their sums anew.
+//! Fed by the logs entry by entry, in the order of rows.
+
+use std::collections::BTreeMap;
+
+use crsqlite_sync::wire::{Pk, Run, TableDigest, Value};
+
+use super::clock::Clock;
+
+/// The sums of each table of a log.
+pub type Sums = BTreeMap<String, TableDigest>;
+
+/// Adds up a log. Entries of one row come together.
+#[derive(Debug, Default)]
+pub struct Counter {
+    sums: Sums,
+    row: Option<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    table: String,
+    pk: Pk,
+    cl: i64,
+    /// One of each column, however many values are tied.
+    columns: BTreeMap<String, i64>,
+}
+
+impl Counter {
+    /// Takes the next entry. All entries of a row have one causal length, and those of a column one version.
+    pub fn add(&mut self, table: &str, pk: &Pk, cid: &str, col_version: i64, cl: i64) {
+        if self.row.as_ref().is_none_or(|row| row.table != table || row.pk != *pk) {
+            self.end_row();
+            self.row = Some(Row { table: table.to_owned(), pk: pk.clone(), cl, columns: BTreeMap::new() });
+        }
+        if let Some(row) = self.row.as_mut().filter(|_| cid != crsqlite_sync::wire::SENTINEL) {
+            row.columns.insert(cid.to_owned(), col_version);
+        }
+    }
+
+    fn end_row(&mut self) {
+        let Some(row) = self.row.take() else { return };
+        let columns = row.columns.iter().map(|(cid, version)| (cid.as_str(), *version, &Value::Null));
+        self.sums.entry(row.table.clone()).or_default().add_row(&row.table, &row.pk, row.cl, columns);
+    }
+
+    /// The sums; of the values only who knows the columns' affinities can tell.
+    #[must_use]
+    pub fn finish(mut self) -> Sums {
+        self.end_row();
+        self.sums
+    }
+}
+
+/// What comparing a device's statement gave.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verdict {
+    /// The tables that the device stated and that differ.
+    pub differ: Vec<String>,
+    /// Tables of which devices stated different values, the first time at this place: all are to state theirs anew.
+    pub doubted: Vec<String>,
+}
+
+/// Remembers what devices stated of the values at one place of the log.
+#[derive(Debug, Default)]
+pub struct Witness {
+    place: Option<(Run, i64)>,
+    values: BTreeMap<String, u64>,
+    told: bool,
+}
+
+impl Witness {
+    /// Compares a statement at the head of this clock with the log's own sums, and with what was stated before.
+    pub fn compare(
+        &mut self,
+        run: &Run,
+        clock: &Clock,
+        own: &Sums,
+        stated: &[(String, TableDigest)],
+    ) -> Verdict {
+        let place = (clock.run(run).clone(), clock.head);
+        if self.place.as_ref() != Some(&place) {
+            *self = Witness { place: Some(place), ..Witness::default() };
+        }
+        let mut verdict = Verdict::default();
+        let mut heard = BTreeMap::new();
+        for (table, theirs) in stated {
+            let ours = own.get(table).copied().unwrap_or_default();
+            let clocks_differ = (ours.entries, ours.clocks) != (theirs.entries, theirs.clocks);
+            let values_differ = self.values.get(table).is_some_and(|values| *values != theirs.values);
+            if clocks_differ || values_differ {
+                verdict.differ.push(table.clone());
+            }
+            if values_differ && !clocks_differ {
+                verdict.doubted.push(table.clone());
+            }
+            // A table that lacks rows is no witness of values.
+            if !clocks_differ {
+                heard.insert(table.clone(), theirs.values);
+            }
+        }
+        self.values.append(&mut heard);
+        if self.told {
+            verdict.doubted.clear();
+        }
+        self.told |= !verdict.doubted.is_empty();
+        verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own_run() -> Run {
+        Run::from_random(1)
+    }
+
+    fn sums(clocks: u64, values: u64) -> TableDigest {
+        TableDigest { entries: 1, clocks, values }
+    }
+
+    fn log(clocks: u64) -> Sums {
+        Sums::from([("t".to_owned(), sums(clocks, 0))])
+    }
+
+    fn compare(
+        witness: &mut Witness,
+        head: i64,
+        stated: &[(&str, TableDigest)],
+    ) -> (Vec<String>, Vec<String>) {
+        let clock = Clock { head, ..Clock::default() };
+        let stated: Vec<_> = stated.iter().map(|(table, sums)| ((*table).to_owned(), *sums)).collect();
+        let verdict = witness.compare(&own_run(), &clock, &log(7), &stated);
+        (verdict.differ, verdict.doubted)
+    }
+
+    fn none() -> Vec<String> {
+        Vec::new()
+    }
+
+    #[test]
+    fn a_table_differs_when_its_clocks_do_and_one_that_the_log_does_not_have_is_empty() {
+        let mut witness = Witness::default();
+        assert_eq!(compare(&mut witness, 1, &[("t", sums(7, 1))]), (none(), none()));
+        assert_eq!(compare(&mut witness, 1, &[("t", sums(8, 1))]), (vec!["t".to_owned()], none()));
+        assert_eq!(compare(&mut witness, 1, &[("u", TableDigest::default())]), (none(), none()));
+        assert_eq!(compare(&mut witness, 1, &[("u", sums(0, 0))]), (vec!["u".to_owned()], none()));
+        assert_eq!(compare(&mut witness, 1, &[]), (none(), none()), "what is not stated is not compared");
+    }
+
+    #[test]
+    fn values_that_differ_at_one_place_are_told_to_all_once() {
+        let mut witness = Witness::default();
+        let both = vec!["t".to_owned()];
+        assert_eq!(compare(&mut witness, 1, &[("t", sums(7, 1))]), (none(), none()));
+        assert_eq!(compare(&mut witness, 1, &[("t", sums(7, 2))]), (both.clone(), both.clone()));
+        assert_eq!(compare(&mut witness, 1, &[("t", sums(7, 1))]), (both.clone(), none()));
+        assert_eq!(
+            compare(&mut witness, 1, &[("t", sums(7, 1))]),
+            (none(), none()),
+            "the last one is remembered"
+        );
+        assert_eq!(compare(&mut witness, 2, &[("t", sums(7, 2))]), (none(), none()), "another place");
+        assert_eq!(compare(&mut witness, 2, &[("t", sums(7, 1))]), (both.clone(), both));
+    }
+
+    #[test]
+    fn a_device_that_lacks_rows_is_no_witness_of_values() {
+        let mut witness = Witness::default();
+        compare(&mut witness, 1, &[("t", sums(8, 1))]);
+        assert_eq!(compare(&mut witness, 1, &[("t", sums(7, 2))]), (none(), none()));
+    }
+
+    #[test]
+    fn tied_values_and_sentinels_count_once() {
+        let pk = Pk::pack(&[Value::Integer(1)]).unwrap();
+        let count = |entries: &[(&str, i64, i64)]| {
+            let mut counter = Counter::default();
+            for (cid, col_version, cl) in entries {
+                counter.add("t", &pk, cid, *col_version, *cl);
+            }
+            counter.finish().remove("t").unwrap()
+        };
+        let plain = count(&[("a", 1, 1)]);
+        assert_eq!((plain.entries, plain), (2, count(&[("a", 1, 1), ("a", 1, 1), ("-1", 1, 1)])));
+        assert_ne!(plain.clocks, count(&[("a", 1, 3)]).clocks);
+        assert_eq!(count(&[("-1", 2, 2)]).entries, 1);
+    }
+}
