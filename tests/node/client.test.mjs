@@ -199,6 +199,23 @@ test("many changes are applied without holding the page for long", async () => {
   await stop(a);
 });
 
+test("journals are kept in memory only where the app has no temporary tables and has chosen no place for them", async () => {
+  const relay = new PlainRelay();
+  const place = async ({ db }) => (await db.execA("PRAGMA temp_store"))[0][0];
+  const plain = await device(relay, T);
+  const withTables = await open();
+  await withTables.exec("CREATE TEMP TABLE mine AS SELECT 1 AS one");
+  const careful = await device(relay, [], { db: withTables });
+  const chosen = await open();
+  await chosen.exec("PRAGMA temp_store = 1");
+  const choosy = await device(relay, [], { db: chosen });
+  await until(async () => (await place(plain)) === 2);
+  await Promise.all([careful, choosy].map(({ client }) => client.quarantine())); // after a transaction of ours
+  assert.deepEqual([await place(careful), await place(choosy)], [0, 1]);
+  assert.deepEqual(await withTables.execA("SELECT one FROM mine"), [[1]]);
+  await stop(plain, careful, choosy);
+});
+
 // ------------------------------------------------------------------------------------------------ tabs
 
 /** Two tabs of one database, and a device elsewhere. */

@@ -92,12 +92,14 @@ pub(super) struct Connection {
     handle: JsValue,
     lease: Option<Lease>,
     statements: SortedMap<String, Stmt>,
+    /// See [`Connection::keep_journals_in_memory`].
+    tuned: bool,
 }
 
 impl Connection {
     pub(super) fn new(db: Database) -> Self {
         let handle = db.db();
-        Connection { api: db.api(), handle, db, lease: None, statements: SortedMap::new() }
+        Connection { api: db.api(), handle, db, lease: None, statements: SortedMap::new(), tuned: false }
     }
 
     /// Values keep their type when they are bound: [`Arg::Real`] stays a REAL.
@@ -123,6 +125,17 @@ impl Connection {
         begun
     }
 
+    /// On IndexedDB a merge crawls while the journals of its statements are temporary files: several writes for each
+    /// row. Only where nobody can notice: whoever has chosen a place keeps it, and temporary tables would be dropped.
+    async fn keep_journals_in_memory(&mut self) -> Result<(), JsValue> {
+        let chosen = self.row("PRAGMA temp_store", &[]).await?.is_some_and(|row| row.at(0).integer() != 0);
+        let in_use = "SELECT 1 FROM pragma_database_list WHERE name = 'temp'";
+        if !chosen && self.row(in_use, &[]).await?.is_none() {
+            self.run("PRAGMA temp_store = MEMORY", &[]).await?;
+        }
+        Ok(())
+    }
+
     async fn open(&mut self, ours: bool) -> Result<(), StoreError> {
         if let Some(api) = self.api.clone() {
             // A closed database is noticed here, at the statement: nothing may touch its handle before.
@@ -137,6 +150,9 @@ impl Connection {
             if ours && rules::holds(Rule::AppTransaction) && self.in_transaction() {
                 return Err(StoreError::Busy);
             }
+        }
+        if !self.tuned {
+            self.tuned = self.keep_journals_in_memory().await.is_ok();
         }
         let begin = if rules::holds(Rule::AppTransaction) { "BEGIN IMMEDIATE" } else { "SAVEPOINT ours" };
         if ours && let Err(thrown) = self.run(begin, &[]).await {
