@@ -97,6 +97,14 @@ pub struct Page {
     pub reached: i64,
 }
 
+/// A stretch of one table: whole keys, the changes of each together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stretch {
+    pub changes: Vec<Change>,
+    /// The last key, in cr-sqlite's own numbers; `None` when nothing comes after it.
+    pub reached: Option<i64>,
+}
+
 /// A row kept aside: quarantined (it could not be applied) or rejected (a receiver refused it).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptRow {
@@ -146,6 +154,9 @@ pub trait Store {
     async fn count(&mut self, scan: &Scan) -> Result<u64, StoreError>;
     /// All current rows of these keys, of any origin and version.
     async fn rows_of(&mut self, keys: &[(String, Pk)]) -> Result<Vec<Change>, StoreError>;
+    /// The changes of a table key by key, after the key of this number: of at least one key, however large, and of no
+    /// more than the budget holds otherwise.
+    async fn walk(&mut self, table: &str, after: i64, budget: Budget) -> Result<Stretch, StoreError>;
     /// Merges rows; returns the index and the reason of each that the database refused.
     async fn merge(&mut self, rows: &[Change]) -> Result<Vec<(usize, RowCode)>, StoreError>;
 

@@ -122,6 +122,7 @@ pub(super) fn status_object(status: &Status, instead: Option<(State, Option<&str
         ("pendingChanges", count(status.pending_changes)),
         ("oldestPendingAt", moment(status.oldest_pending_at)),
         ("lastSyncedAt", moment(status.last_synced_at)),
+        ("verifiedAt", moment(status.verified_at)),
         ("quarantined", count(status.quarantined)),
         ("rejected", count(status.rejected)),
         ("retryAt", status.retry_at.map_or(JsValue::UNDEFINED, |at| timer::wall_at(at, now).into())),

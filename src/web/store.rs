@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use wasm_bindgen::JsValue;
 
-use crate::engine::store::{Budget, KeptRow, List, Page, Scan, Schema, Store, StoreError};
+use crate::engine::store::{Budget, KeptRow, List, Page, Scan, Schema, Store, StoreError, Stretch};
 use crate::wire::{Change, Pk, RowCode, SiteId};
 use connection::{Arg, Connection};
 pub(crate) use db::Database;
@@ -146,6 +146,11 @@ impl Store for JsStore {
     async fn rows_of(&mut self, keys: &[(String, Pk)]) -> Result<Vec<Change>, StoreError> {
         let rows = read::rows_of(&mut self.connection, self.own, keys).await;
         self.found(rows).await
+    }
+
+    async fn walk(&mut self, table: &str, after: i64, budget: Budget) -> Result<Stretch, StoreError> {
+        let stretch = read::walk(&mut self.connection, self.own, table, after, budget).await;
+        self.found(stretch).await
     }
 
     async fn merge(&mut self, rows: &[Change]) -> Result<Vec<(usize, RowCode)>, StoreError> {

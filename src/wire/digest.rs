@@ -149,7 +149,10 @@ mod tests {
         Pk::pack(&[Value::Integer(n)]).unwrap()
     }
 
-    fn of(table: &str, rows: &[(i64, i64, &[(&str, i64, Value)])]) -> TableDigest {
+    /// Key, causal length, columns.
+    type Row<'a> = (i64, i64, &'a [(&'a str, i64, Value)]);
+
+    fn of(table: &str, rows: &[Row<'_>]) -> TableDigest {
         let mut sums = TableDigest::default();
         for (pk, cl, columns) in rows {
             sums.add_row(table, &key(*pk), *cl, columns.iter().map(|(cid, at, val)| (*cid, *at, val)));

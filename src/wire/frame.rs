@@ -22,6 +22,7 @@ pub struct Message {
 
 /// What a frame turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // taken apart where it is made
 pub enum Decoded {
     Message(Message),
     /// A type of some later protocol.

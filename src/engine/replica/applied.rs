@@ -2,6 +2,7 @@
 //! which everything that was asked has been answered. Decides whether something is missing; never applies itself.
 
 use super::conn::Mode;
+use super::digest::{Pair, Statement};
 use super::jobs::{After, Task};
 use super::{Output, Problem, Replica};
 use crate::engine::txn::{Applied, Apply, What};
@@ -22,6 +23,8 @@ pub(super) struct Answered {
     /// More parts follow.
     pub(super) partial: bool,
     pub(super) durable: bool,
+    /// What we stated with the request, and which tables the log has otherwise.
+    pub(super) compared: Option<(Pair, Vec<String>)>,
 }
 
 /// A push that is being applied.
@@ -34,6 +37,10 @@ pub(super) struct Pushed {
     pub(super) run: Option<Run>,
     /// A peer that knows only the seed wants to hear that it arrived.
     pub(super) ack: Option<i64>,
+    /// What the sender holds.
+    pub(super) statement: Option<Statement>,
+    /// The log has heard different things of its devices.
+    pub(super) doubted: bool,
 }
 
 /// How a push hangs together with what came before.
@@ -116,6 +123,11 @@ impl Replica {
             conn.asks.at(answered.from, now);
         } else if applied.gap && answered.run.is_some() {
             self.ask_for_gap(answered.from);
+        } else if answered.durable
+            && !applied.reset
+            && let Some((pair, differ)) = &answered.compared
+        {
+            self.log_compared(pair.clone(), differ);
         }
     }
 
@@ -138,6 +150,12 @@ impl Replica {
         };
         if missing || behind {
             self.ask_for_gap(pushed.from);
+        } else if matches!(pushed.chain, Chain::Log(log) if pushed.doubted && Some(log) == self.view.log) {
+            self.doubted();
+        } else if let (Chain::Device { .. }, Some(statement), Some(_)) =
+            (&pushed.chain, &pushed.statement, pushed.head)
+        {
+            self.device_stated(statement);
         }
         if let Some(version) = pushed.ack {
             let run = self.run().cloned();

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::conn::Mode;
+use super::digest::Pair;
 use super::jobs::Task;
 use super::{Problem, Replica};
 use crate::engine::txn::What;
@@ -34,6 +35,8 @@ pub(super) struct Asked {
     pub(super) stored: Option<(SiteId, Cursor)>,
     /// Who has answered, and in which run.
     pub(super) answered: Vec<(SiteId, Run)>,
+    /// What its digest spoke of.
+    pub(super) stated: Option<Pair>,
 }
 
 #[derive(Debug)]
@@ -199,6 +202,7 @@ impl Replica {
         let head = self.view.head;
         let run = self.run().cloned();
         let now = self.now.at;
+        let (stated, digest) = self.take_statement(target).unzip();
         let Some(conn) = &mut self.conn else { return };
         let reference = conn.reference(run.as_ref());
         conn.asks.sent(target, &reference, now);
@@ -224,9 +228,9 @@ impl Replica {
             to: target,
             reference: Some(reference.clone()),
             stored: stored.as_ref().map(|(_, cursor)| cursor.clone()),
-            digest: None,
+            digest,
         };
-        conn.asked.push_back(Asked { reference, cursors, stored, answered: Vec::new() });
+        conn.asked.push_back(Asked { reference, cursors, stored, stated, answered: Vec::new() });
         self.send(Body::Request(request));
     }
 

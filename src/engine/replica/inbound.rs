@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use super::applied::{Answered, Chain, Pushed};
 use super::conn::Mode;
+use super::digest::Statement;
 use super::jobs::{After, Answer, Task};
 use super::upload::Upload;
 use super::{Event, MAX_QUEUED_BYTES, MAX_TASKS, Output, Problem, Replica};
 use crate::engine::txn::{Advance, Applied, Apply, Durable, Point, What};
 use crate::rules::{self, Rule};
-use crate::wire::{Body, Change, Cursor, Decoded, Message, Row, SiteId, SyncPush, SyncRequest, SyncResponse};
+use crate::wire::{
+    Body, Change, Cursor, Decoded, Message, Row, SiteId, SyncPush, SyncRequest, SyncResponse, cursor_of,
+};
 
 /// Devices ask back within this, so that many do not ask at once.
 const ASK_BACK: Duration = Duration::from_secs(2);
@@ -163,6 +166,7 @@ impl Replica {
         let carried: Option<Option<Cursor>> =
             asked.filter(|_| addressed).map(|asked| asked.cursors.get(&from).cloned());
         let claimed = asked.and_then(|asked| asked.stored.clone());
+        let compared = asked.and_then(|asked| asked.stated.clone()).zip(response.differ);
         let facts = Durable { account: response.account, claimed, stored: response.stored };
         let durable = (response.durable && addressed).then_some(facts);
         if durable.is_some() {
@@ -219,6 +223,7 @@ impl Replica {
             more: response.more && follows,
             partial: !last_part,
             durable: durable.is_some(),
+            compared,
         });
         self.counters.received += changes.len() as u64;
         let log = durable.is_some().then_some(from);
@@ -265,7 +270,11 @@ impl Replica {
             conn.heard_a_peer(now);
         }
         self.counters.received += push.changes.len() as u64;
-        let after = After::Push(Pushed { from, chain, head: push.head, run: push.run, ack });
+        let doubted = push.differ.is_some_and(|tables| !tables.is_empty());
+        let cursor = push.cursors.and_then(|cursors| cursor_of(&cursors, self.config.site).cloned());
+        let statement = push.digest.map(|digest| Statement { cursor, digest });
+        let pushed = Pushed { from, chain, head: push.head, run: push.run, ack, statement, doubted };
+        let after = After::Push(pushed);
         self.queue_apply(from, push.changes, advance, log, None, after);
     }
 

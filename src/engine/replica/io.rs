@@ -255,6 +255,8 @@ pub struct Status {
     pub oldest_pending_at: Option<i64>,
     /// Wall-clock milliseconds at which this database last knew that it was up to date. Persisted.
     pub last_synced_at: Option<i64>,
+    /// Wall-clock milliseconds at which what is held was last proved equal to what the relay or another device holds.
+    pub verified_at: Option<i64>,
     pub quarantined: u64,
     pub rejected: u64,
     /// Driver time of the next attempt to connect.

@@ -8,7 +8,7 @@ use super::conn::Mode;
 use super::upload::{row_id, split};
 use super::{COALESCE, Event, JobId, Output, Phase, Problem, Replica, WaitId};
 use crate::engine::store::StoreError;
-use crate::engine::txn::{Acked, Applied, Apply, Job, Outcome, Point, What};
+use crate::engine::txn::{Acked, Applied, Apply, Job, KeyPlace, Outcome, Point, What};
 use crate::rules::{self, Rule};
 use crate::wire::{Body, Part, Run, SiteId, SyncResponse};
 
@@ -32,6 +32,8 @@ pub(super) enum Task {
     Barrier(WaitId),
     CaughtUp,
     AcceptAccount,
+    /// Adds up what is held, from this place on.
+    Digest(KeyPlace),
     /// Forgets what was exchanged with the remote; `rejected`: also what it refused.
     Resync {
         rejected: bool,
@@ -82,6 +84,7 @@ impl Task {
             | Task::Barrier(_)
             | Task::CaughtUp
             | Task::AcceptAccount
+            | Task::Digest(_)
             | Task::Resync { .. } => true,
             Task::Request(_) | Task::Answer(_) | Task::Read | Task::Beat | Task::Apply(..) => false,
         }
@@ -147,6 +150,7 @@ impl Replica {
             Task::Poll | Task::Barrier(_) => Some(Job::Poll { scope }),
             Task::CaughtUp => Some(Job::CaughtUp { wall_ms: self.now.wall_ms }),
             Task::AcceptAccount => Some(Job::AcceptAccount),
+            Task::Digest(from) => Some(Job::Digest { from: from.clone(), scope: self.slice() }),
             Task::Resync { rejected } => Some(Job::Resync { rejected: *rejected }),
         }
     }
@@ -207,6 +211,7 @@ impl Replica {
                     conn.restart(self.now.at);
                 }
             }
+            Task::Digest(_) => self.added_up(what),
             Task::Resync { rejected } => self.forgotten(rejected),
             Task::Apply(_, after) => self.applied(after, what, orphaned),
             Task::Request(_) | Task::Answer(_) | Task::Read | Task::Beat if orphaned => {}
@@ -219,7 +224,7 @@ impl Replica {
                     self.send_upload(what);
                 }
             }
-            Task::Beat => self.send_beat(),
+            Task::Beat => self.send_beat(what),
         }
     }
 

@@ -12,6 +12,7 @@
 mod applied;
 mod ask;
 mod conn;
+mod digest;
 mod inbound;
 mod io;
 mod jobs;
@@ -27,6 +28,7 @@ use std::time::Duration;
 pub use io::*;
 
 use self::conn::{Conn, Mode};
+use self::digest::Proof;
 use self::jobs::{Running, Task};
 use self::records::Recount;
 use self::show::Counters;
@@ -95,6 +97,7 @@ pub struct Replica {
     refused: BTreeSet<upload::RowId>,
     next_call: CallId,
     recount: Recount,
+    proof: Proof,
     waits: Vec<Wait>,
     counters: Counters,
     status: Status,
@@ -130,6 +133,7 @@ impl Replica {
             refused: BTreeSet::new(),
             next_call: 0,
             recount: Recount::default(),
+            proof: Proof::default(),
             waits: Vec::new(),
             counters: Counters::default(),
             shown: status.clone(),
@@ -185,7 +189,7 @@ impl Replica {
         let conn = self.conn.as_ref().and_then(|conn| conn.deadline(knows_a_log));
         let jobs = self.jobs_not_before.filter(|_| !self.tasks.is_empty());
         let recount = self.recount_due();
-        [self.poll_at, read_at, conn, jobs, recount]
+        [self.poll_at, read_at, conn, jobs, recount, self.proof.due()]
             .into_iter()
             .flatten()
             .min()
@@ -198,6 +202,7 @@ impl Replica {
             self.tick_poll();
             self.tick_conn();
             self.tick_read();
+            self.tick_proof();
         }
         self.run_next();
         self.settle_waits();
@@ -236,6 +241,7 @@ impl Replica {
         self.abort_calls();
         self.conn = None;
         self.recount.stop();
+        self.proof = Proof::default();
         self.poll_at = None;
         self.jobs_not_before = None;
     }
@@ -249,6 +255,7 @@ impl Replica {
             Phase::Stopped | Phase::Halted { .. } => phase,
         };
         self.tasks.clear();
+        self.proof.stop_reading();
         self.refused.clear();
         self.abort_calls();
         if let Some(conn) = &mut self.conn {

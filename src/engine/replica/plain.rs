@@ -8,7 +8,7 @@ use super::conn::Mode;
 use super::jobs::Task;
 use crate::engine::txn::What;
 use crate::rules::{self, Rule};
-use crate::wire::{Body, Row, SyncPush};
+use crate::wire::{Body, SyncPush};
 
 /// An empty push repeats the last one's version after this.
 const REPEAT: Duration = Duration::from_secs(5);
@@ -63,7 +63,7 @@ impl Replica {
         if plain.repeat_at.is_some_and(|at| at <= now) {
             plain.repeat_at = None;
             let base = plain.base;
-            self.send_plain(Vec::new(), base, base, None);
+            self.send_plain(empty(base));
         }
     }
 
@@ -91,31 +91,37 @@ impl Replica {
         plain.base = head;
         plain.repeat_at = Some(now + REPEAT);
         self.counters.sent += rows.len() as u64;
-        self.send_plain(rows.into_iter().map(Ok).collect(), base, head, None);
+        let changes = rows.into_iter().map(Ok).collect();
+        self.send_plain(SyncPush { changes, current_version: Some(head), ..empty(base) });
     }
 
-    /// The head was read and recorded: state it.
-    pub(super) fn send_beat(&mut self) {
+    /// The head was read and recorded: state it, with what was received and, if it is known, what is held.
+    pub(super) fn send_beat(&mut self, what: What) {
+        let What::Request { cursors, .. } = what else { return };
         let now = self.now.at;
-        let head = self.view.head;
         let Some(Mode::Plain(plain)) = self.conn.as_mut().map(|conn| &mut conn.mode) else { return };
         plain.beat_at = now + BEAT;
         plain.beat_queued = false;
         let base = plain.base;
         if rules::holds(Rule::AskBackAndBeat) {
-            self.send_plain(Vec::new(), base, base, Some(head));
+            let digest = self.beat_states();
+            let cursors = cursors.iter().map(|(site, cursor)| (site.to_string(), cursor.clone()));
+            self.send_plain(SyncPush {
+                head: Some(self.view.head),
+                cursors: digest.is_some().then(|| cursors.collect()),
+                digest,
+                ..empty(base)
+            });
         }
     }
 
-    fn send_plain(&mut self, changes: Vec<Row>, base: i64, current: i64, head: Option<i64>) {
+    fn send_plain(&mut self, push: SyncPush) {
         let run = self.run().cloned();
-        self.send(Body::Push(SyncPush {
-            changes,
-            base_version: base,
-            run,
-            current_version: Some(current),
-            head,
-            ..SyncPush::default()
-        }));
+        self.send(Body::Push(SyncPush { run, ..push }));
     }
+}
+
+/// A push of nothing, that repeats the version of the last one.
+fn empty(base: i64) -> SyncPush {
+    SyncPush { base_version: base, current_version: Some(base), ..SyncPush::default() }
 }

@@ -4,6 +4,7 @@
 
 mod apply;
 mod book;
+mod digest;
 mod doubt;
 mod read;
 mod start;
@@ -12,7 +13,7 @@ use super::meta::Meta;
 use super::store::{Budget, Rows, Scan, Store, StoreError};
 use crate::rules::{Rule, holds};
 use crate::sorted::SortedMap;
-use crate::wire::{Change, Cursor, Pk, Place, Row, RowCode, Run, SiteId};
+use crate::wire::{Change, Cursor, Digest, Pk, Place, Row, RowCode, Run, SiteId};
 
 /// One transaction's worth of work.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +53,11 @@ pub enum Job {
     },
     /// The app has accepted another account: the state of the old one is dropped.
     AcceptAccount,
+    /// Adds up what is held, from this place on: one slice of it.
+    Digest {
+        from: KeyPlace,
+        scope: Scope,
+    },
     /// Starts over with the remote; the rows that it refused get another chance if the app wants that.
     Resync {
         rejected: bool,
@@ -73,6 +79,9 @@ pub enum Point {
     /// After this version of our clock: a plain peer's `sinceVersion`, or the next message for it.
     After(i64),
 }
+
+/// A place in the replicated tables: a table's name, and the number of the last key that was read of it.
+pub type KeyPlace = (String, i64);
 
 /// Rows to merge, and what they do to the cursor of their sender.
 #[derive(Debug, Clone, PartialEq)]
@@ -221,6 +230,11 @@ pub enum What {
     CaughtUp,
     AccountAccepted,
     Forgotten,
+    /// What the slice adds to each table, and where the next one begins.
+    Digest {
+        tables: Digest,
+        next: Option<KeyPlace>,
+    },
 }
 
 /// What applying did.
@@ -271,13 +285,14 @@ async fn program<S: Store>(store: &mut S, run: &Run, job: &Job) -> Result<Outcom
         Job::Poll { scope } => start::poll(&mut txn, scope.tables.as_ref()).await?,
         Job::CaughtUp { wall_ms } => book::caught_up(&mut txn, *wall_ms).await?,
         Job::AcceptAccount => book::accept_account(&mut txn).await?,
+        Job::Digest { from, scope } => digest::digest(&mut txn, from, scope).await?,
         Job::Resync { rejected } => book::forget(&mut txn, *rejected).await?,
     };
     let count = match job {
         Job::Start { tables, .. } => Some(tables),
         Job::Push { scope, .. } | Job::Upload { scope, .. } | Job::Poll { scope } => Some(&scope.tables),
         Job::Acked(_) | Job::Apply(_) | Job::Request | Job::Answer { .. } => None,
-        Job::CaughtUp { .. } | Job::AcceptAccount | Job::Resync { .. } => None,
+        Job::CaughtUp { .. } | Job::AcceptAccount | Job::Digest { .. } | Job::Resync { .. } => None,
     };
     let view = txn.close(count).await?;
     Ok(Outcome { view, what })

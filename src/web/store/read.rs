@@ -10,7 +10,7 @@ use wasm_bindgen::JsValue;
 
 use super::connection::{Arg, Cell, Connection, literal, quoted};
 use super::{pace, schema};
-use crate::engine::store::{Budget, Page, Rows, Scan, StoreError};
+use crate::engine::store::{Budget, Page, Rows, Scan, StoreError, Stretch};
 use crate::rules::{self, Rule};
 use crate::sorted::SortedMap;
 use crate::wire::{Change, Pk, SiteId, Value, unpack_columns};
@@ -165,7 +165,7 @@ pub(super) async fn rows_of(
     let mut pace = pace::Pace::start();
     for (table, pk) in keys {
         if !queries.contains_key(table.as_str()) {
-            queries.insert(table, row_query(connection, table).await?);
+            queries.insert(table, row_query(connection, table, Keys::Packed).await?);
         }
         let Some(Some(sql)) = queries.get(table.as_str()) else { continue };
         let mut malformed = false;
@@ -193,9 +193,55 @@ pub(super) async fn rows_of(
     Ok(changes)
 }
 
-/// `None` when there is no such replicated table. cr-sqlite's own unpacking gives the key's exact values back;
-/// materialised, because that virtual table fails when a LIMIT reaches it.
-async fn row_query(connection: &mut Connection, table: &str) -> Result<Option<String>, JsValue> {
+/// The changes of a table key by key. The entries are counted on the clock table, the bytes as they come.
+pub(super) async fn walk(
+    connection: &mut Connection,
+    own: SiteId,
+    table: &str,
+    after: i64,
+    budget: Budget,
+) -> Result<Stretch, ReadError> {
+    let Some(sql) = row_query(connection, table, Keys::After).await? else { return Ok(Stretch::default()) };
+    let most = i64::try_from(budget.changes.max(1)).unwrap_or(i64::MAX);
+    let mut stretch = Stretch::default();
+    let (mut bytes, mut last, mut full, mut malformed) = (0, after, false, false);
+    let mut pace = pace::Pace::start();
+    connection
+        .each_paced(&sql, &[Arg::Integer(after), Arg::Integer(most)], &mut pace, &mut |row| {
+            let key = row.at(1).integer();
+            if key != last && bytes > budget.bytes {
+                full = true;
+                return ControlFlow::Break(());
+            }
+            last = key;
+            let Some(change) = packed_change(row.at(0), own) else {
+                malformed = true;
+                return ControlFlow::Break(());
+            };
+            bytes += change.wire_size();
+            stretch.changes.push(change);
+            ControlFlow::Continue(())
+        })
+        .await?;
+    if malformed {
+        return Err(ReadError::Malformed);
+    }
+    stretch.reached = (full || stretch.changes.len() >= budget.changes.max(1)).then_some(last);
+    Ok(stretch)
+}
+
+/// Which keys of a table are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    /// The one whose packed form is ?1. cr-sqlite's own unpacking gives its exact values back; materialised, because
+    /// that virtual table fails when a LIMIT reaches it.
+    Packed,
+    /// Those after the number ?1 that hold the next ?2 entries, in order.
+    After,
+}
+
+/// `None` when there is no such replicated table.
+async fn row_query(connection: &mut Connection, table: &str, asked: Keys) -> Result<Option<String>, JsValue> {
     if !schema::replicated(connection).await?.iter().any(|name| name == table) {
         return Ok(None);
     }
@@ -223,21 +269,33 @@ async fn row_query(connection: &mut Connection, table: &str) -> Result<Option<St
         format!("CASE clock.col_name {} END", cases.join(" "))
     };
     let name = |suffix: &str| quoted(&format!("{table}{suffix}"));
+    let (keys, clock) = (name("__crsql_pks"), name("__crsql_clock"));
+    let (cells, from, key_is_asked) = match asked {
+        Keys::Packed => (
+            "WITH cells (cell) AS MATERIALIZED (SELECT +cell FROM crsql_unpack_columns(?1)) ",
+            format!("{keys} AS keys JOIN {clock} AS clock"),
+            same("keys", &unpacked),
+        ),
+        Keys::After => (
+            "",
+            // In this order: SQLite then walks the clock table's own.
+            format!("{clock} AS clock CROSS JOIN {keys} AS keys"),
+            format!(
+                "clock.key > ?1 AND clock.key <= (SELECT max(key) FROM \
+                 (SELECT key FROM {clock} WHERE key > ?1 ORDER BY key LIMIT ?2)) ORDER BY clock.key"
+            ),
+        ),
+    };
     Ok(Some(format!(
-        "WITH cells (cell) AS MATERIALIZED (SELECT +cell FROM crsql_unpack_columns(?1)) \
-         SELECT crsql_pack_columns({table_literal}, crsql_pack_columns({packed_key}), clock.col_name, {value}, \
-         clock.col_version, clock.db_version, site.site_id, coalesce(life.col_version, 1), clock.seq) \
-         FROM {keys} AS keys JOIN {clock} AS clock ON clock.key = keys.__crsql_key \
-         LEFT JOIN {clock} AS life ON life.key = keys.__crsql_key AND life.col_name = '-1' \
+        "{cells}SELECT crsql_pack_columns({table_literal}, crsql_pack_columns({packed_key}), clock.col_name, \
+         {value}, clock.col_version, clock.db_version, site.site_id, coalesce(life.col_version, 1), clock.seq), \
+         clock.key FROM {from} ON clock.key = keys.__crsql_key LEFT JOIN {clock} AS life ON life.key = keys.__crsql_key AND life.col_name = '-1' \
          LEFT JOIN crsql_site_id AS site ON site.ordinal = clock.site_id \
          LEFT JOIN {base} AS base ON {base_is_key} WHERE {key_is_asked}",
         table_literal = literal(table),
         packed_key = list("keys"),
-        keys = name("__crsql_pks"),
-        clock = name("__crsql_clock"),
         base = name(""),
         base_is_key = same("base", &key_of_row),
-        key_is_asked = same("keys", &unpacked),
     )))
 }
 

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crsqlite_sync::engine::store::{Budget, KeptRow, List, Page, Rows, Scan, Schema, Store, StoreError};
+use crsqlite_sync::engine::store::{
+    Budget, KeptRow, List, Page, Rows, Scan, Schema, Store, StoreError, Stretch,
+};
 use crsqlite_sync::rules::{Rule, holds};
 use crsqlite_sync::wire::{Change, Pk, RowCode};
 
@@ -251,6 +253,11 @@ impl Store for Disk {
         Ok(self
             .db
             .changes(|table, pk, _, _, origin, _| keys.contains(&(table, pk)) && (any || origin == site)))
+    }
+
+    async fn walk(&mut self, table: &str, after: i64, budget: Budget) -> Result<Stretch, StoreError> {
+        self.check()?;
+        Ok(self.db.walk(table, after, budget))
     }
 
     async fn merge(&mut self, rows: &[Change]) -> Result<Vec<(usize, RowCode)>, StoreError> {

@@ -10,7 +10,7 @@ mod schema;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crsqlite_sync::engine::store::KeptRow;
+use crsqlite_sync::engine::store::{Budget, KeptRow, Stretch};
 use crsqlite_sync::wire::{Change, Pk, SENTINEL, SiteId, Value};
 
 pub use compare::compare;
@@ -191,6 +191,31 @@ impl Database {
             .collect();
         rows.sort_by_key(|row| (row.db_version, row.seq));
         rows
+    }
+
+    /// The changes of a table key by key; keys are numbered in their order here.
+    #[must_use]
+    pub fn walk(&self, table: &str, after: i64, budget: Budget) -> Stretch {
+        let mut stretch = Stretch::default();
+        let Some(clocks) = self.tables.get(table).map(|table| &table.clocks) else { return stretch };
+        let mut changes = self.changes(|name, _, _, _, _, _| name == table);
+        changes.sort_by(|one, other| (&one.pk, &one.cid).cmp(&(&other.pk, &other.cid)));
+        let numbers: BTreeMap<&Pk, i64> = clocks.keys().zip(1..).collect();
+        let mut bytes = 0;
+        for row in changes.chunk_by(|one, other| one.pk == other.pk) {
+            let number = numbers[&row[0].pk];
+            if number <= after {
+                continue;
+            }
+            if stretch.changes.len() >= budget.changes.max(1) || bytes > budget.bytes {
+                return stretch;
+            }
+            bytes += row.iter().map(Change::wire_size).sum::<usize>();
+            stretch.changes.extend_from_slice(row);
+            stretch.reached = Some(number);
+        }
+        stretch.reached = None;
+        stretch
     }
 
     /// Everything that replicas must agree on: base rows with their clocks, without site, version and seq.
