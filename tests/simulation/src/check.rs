@@ -7,7 +7,7 @@ use crsqlite_sync::engine::replica::{Input, State};
 use crsqlite_sync::wire::Change;
 
 use crate::app;
-use crate::device::Client;
+use crate::device::{Client, Device};
 use crate::peer::fit;
 use crate::world::{Event, Relay, World};
 
@@ -45,7 +45,30 @@ impl World {
                 break;
             }
         }
-        shown
+        shown?;
+        self.proven()
+    }
+
+    /// Every device of ours proves what is true: that it is equal to what the relay or another device holds.
+    pub(crate) fn proven(&mut self) -> Result<(), String> {
+        if self.plan.seed_peers > 0 || matches!(self.relay, Relay::Contract(_)) {
+            return Ok(()); // nothing to compare with
+        }
+        let end = self.now + PATIENCE;
+        let unproven = |device: &Device| match &device.client {
+            Client::Ours(replica) => {
+                let status = replica.status();
+                status.quarantined + status.rejected == 0 && !replica.is_verified()
+            }
+            Client::Down | Client::Seed(_) => false,
+        };
+        loop {
+            let Some(n) = self.devices.iter().position(unproven) else { return Ok(()) };
+            if self.now >= end {
+                return Err(format!("d{n} is equal, but does not prove it"));
+            }
+            self.run_for(STEP)?;
+        }
     }
 
     /// All rows that some device holds now, and that the relay has promised to keep.

@@ -166,6 +166,13 @@ impl World {
                 let delay = self.rng.below(SIGN_IN);
                 self.at(delay, Event::Accept { device: n, epoch });
             }
+            // Where nothing was damaged, replicas that differ are a defect, however well they heal.
+            "replicas-differed" => {
+                self.differed.push((n, problem.message.clone()));
+                if !self.damaged {
+                    return Err(format!("d{n}: {}", problem.message));
+                }
+            }
             _ => {}
         }
         Ok(())

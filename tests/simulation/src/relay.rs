@@ -9,7 +9,7 @@ use crsqlite_sync::wire::{
     SyncRequest, SyncResponse,
 };
 
-use self::core::{Appended, Ledger, Page, Start};
+use self::core::{Appended, Clock, Ledger, Page, Start, Verdict, Witness};
 use self::lax::Lax;
 use crate::rng::Rng;
 
@@ -45,6 +45,8 @@ pub(crate) struct Storing {
     answer_bytes: usize,
     asked: BTreeSet<ConnId>,
     lax: Lax,
+    /// What devices have stated of their values.
+    witness: Witness,
     /// The storage does not answer.
     pub(crate) failing: bool,
 }
@@ -60,6 +62,7 @@ impl Storing {
             answer_bytes,
             asked: BTreeSet::new(),
             lax: Lax::default(),
+            witness: Witness::default(),
             failing: false,
         }
     }
@@ -69,6 +72,7 @@ impl Storing {
         self.lax.crash(&mut self.log.ledger);
         self.run = Run::from_random(rng.next_u64());
         self.asked.clear();
+        self.witness = Witness::default();
         self.failing = false;
     }
 
@@ -123,9 +127,20 @@ impl Storing {
         self.log.ledger.clock.head
     }
 
+    /// A row of the log is damaged: its place is gone, although no clock says so.
+    pub(crate) fn lose(&mut self, table: &str, cid: &str) -> bool {
+        let lost = |entry: &&Change| entry.table == table && entry.cid == cid;
+        let place = self.log.ledger.entries.values().find(lost).map(|entry| entry.db_version);
+        place.is_some_and(|place| self.log.ledger.entries.remove(&place).is_some())
+    }
+
     /// The empty push that an idle relay repeats.
     pub(crate) fn beat(&mut self) -> String {
         Lax::idle(&mut self.log.ledger);
+        self.say_head(Vec::new())
+    }
+
+    fn say_head(&self, doubted: Vec<String>) -> String {
         let clock = &self.log.ledger.clock;
         let run = clock.run(&self.run).clone();
         self.say(Body::Push(SyncPush {
@@ -133,6 +148,7 @@ impl Storing {
             current_version: Some(clock.head),
             run: Some(run.clone()),
             head: Some(clock.head),
+            differ: (!doubted.is_empty()).then_some(doubted),
             relay: Some(Place { site_id: self.log.site, run, base_version: clock.head, version: clock.head }),
             ..SyncPush::default()
         }))
@@ -187,7 +203,12 @@ impl Storing {
             let page = self.log.ledger.page(&start, self.answer_bytes);
             let more = page.more;
             start = Start::Offset(page.current);
-            out.push(Outgoing::Reply(self.response(from, request, page)));
+            let verdict = self.compare(request, &page.clock);
+            let (differ, doubted) = verdict.map(|found| (found.differ, found.doubted)).unzip();
+            out.push(Outgoing::Reply(self.response(from, request, page, differ)));
+            if let Some(doubted) = doubted.filter(|tables: &Vec<String>| !tables.is_empty()) {
+                out.push(Outgoing::Others(self.say_head(doubted)));
+            }
             if seed_only && self.asked.insert(conn) {
                 out.push(self.request());
             }
@@ -204,7 +225,15 @@ impl Storing {
         Outgoing::Reply(self.say(Body::Request(request)))
     }
 
-    fn response(&self, to: SiteId, request: &SyncRequest, page: Page) -> String {
+    fn compare(&mut self, request: &SyncRequest, clock: &Clock) -> Option<Verdict> {
+        let stated = request.digest.as_ref()?;
+        let has_all = request.cursor_of(self.log.site).is_some_and(|cursor| clock.is_head(&self.run, cursor));
+        let stands = request.stored.as_ref().is_none_or(|place| clock.resolve(place) >= place.version);
+        let sums = self.log.ledger.sums();
+        (has_all && stands).then(|| self.witness.compare(&self.run, clock, &sums, stated))
+    }
+
+    fn response(&self, to: SiteId, request: &SyncRequest, page: Page, differ: Option<Vec<String>>) -> String {
         let stored = request.stored.as_ref().map(|place| page.clock.resolve(place));
         self.say(Body::Response(SyncResponse {
             current_version: page.current,
@@ -217,6 +246,7 @@ impl Storing {
             durable: true,
             account: Some(self.log.account.to_string()),
             stored,
+            differ,
             changes: page.rows.into_iter().map(Ok).collect(),
             ..SyncResponse::default()
         }))

@@ -161,6 +161,10 @@ pub struct World {
     pub(crate) relay: Relay,
     /// Misfortunes happen.
     pub(crate) chaos: bool,
+    /// Something was changed behind everybody's back.
+    pub(crate) damaged: bool,
+    /// Which devices have told that replicas differ, and in what.
+    pub(crate) differed: Vec<(usize, String)>,
     /// Lines of what happened, if wanted.
     trace: Option<Vec<String>>,
 }
@@ -206,6 +210,8 @@ impl World {
             conns: BTreeMap::new(),
             relay,
             chaos: true,
+            damaged: false,
+            differed: Vec::new(),
             trace: trace.then(Vec::new),
         };
         world.at(RELAY_BEAT, Event::RelayBeat);
