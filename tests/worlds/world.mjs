@@ -12,7 +12,7 @@ const MINUTE = 60_000;
 /** How long replicas may take to agree: regular beats, retries around them, and slow links with small messages. */
 const PATIENCE = 4 * 60 * MINUTE;
 /** Within so many windows there has to be a quiet one. */
-const WINDOWS = 30;
+const WINDOWS = 60;
 /** How often an idle relay that stores repeats its head. */
 const BEAT = 3 * MINUTE;
 
@@ -208,7 +208,7 @@ class World {
   /** Nothing goes on but the regular beats. */
   async #quiet() {
     // The slowest beat comes four times an hour. Silence is dear, because real clients look after their databases meanwhile.
-    const window = (this.#scenario.seed % 8 === 0 ? 20 : 6) * MINUTE;
+    const window = (this.#scenario.seed % 16 === 0 ? 20 : 2) * MINUTE;
     const most = this.#scenario.remote === "plain" ? 6 : 0;
     const regular = (window * 10) / (this.#scenario.pullIntervalMs * 9) + 1;
     const count = () => this.devices.map(({ transport: { sent, pulls } }) => ({ sent, pulls }));
@@ -224,10 +224,11 @@ class World {
 
   /** What the clients show fits what is, and nothing that was waited for is left open. */
   async #shown() {
-    const fine = ({ status, waiting }) => status.state === "live" && status.pendingChanges === 0 && waiting === 0;
-    for (let waited = 0; !this.devices.every(fine); waited += MINUTE) {
+    const fine = ({ status, waiting }) =>
+      status.state === "live" && status.pendingChanges === 0 && status.quarantined === 0 && waiting === 0;
+    for (let waited = 0; !this.devices.every(fine); waited += MINUTE / 4) {
       if (waited > PATIENCE) throw new Error("all are in step, but do not show it");
-      await pass(MINUTE);
+      await pass(MINUTE / 4);
     }
   }
 

@@ -139,7 +139,10 @@ fn real(ws: &Workspace) -> Result<Tested> {
 fn worlds(ws: &Workspace) -> Result<Tested> {
     pack::pack(ws)?;
     let simulator = rust::simulator(ws)?;
-    node_tests(ws, "tests/worlds", |call| call.env("CRSQLITE_SIMULATOR", &simulator))
+    // Its files want nothing but the processor, and Node keeps one core free where it is not told.
+    node_tests_at_once(ws, "tests/worlds", &["--test-concurrency=2"], |call| {
+        call.env("CRSQLITE_SIMULATOR", &simulator)
+    })
 }
 
 fn end_to_end(ws: &Workspace) -> Result<Tested> {
@@ -154,14 +157,23 @@ fn end_to_end(ws: &Workspace) -> Result<Tested> {
 
 // Files named one by one, because `node --test` reads folders differently in every major version.
 fn node_tests(ws: &Workspace, folder: &str, with: impl FnOnce(Expression) -> Expression) -> Result<Tested> {
+    node_tests_at_once(ws, folder, &[], with)
+}
+
+fn node_tests_at_once(
+    ws: &Workspace,
+    folder: &str,
+    flags: &[&str],
+    with: impl FnOnce(Expression) -> Expression,
+) -> Result<Tested> {
     npm::install(ws, TOOLS)?;
     let files = tests_in(&ws.path(folder))?;
     if files.is_empty() {
         let closing = vec![format!("there are no tests in {folder}/ yet")];
         return Ok(Tested { closing, passed: true });
     }
-    let flags = ["--test", "--test-reporter=spec"].map(PathBuf::from);
-    let call = duct::cmd("node", flags.into_iter().chain(files)).dir(ws.root());
+    let flags = ["--test", "--test-reporter=spec"].iter().chain(flags).map(PathBuf::from);
+    let call = duct::cmd("node", flags.chain(files)).dir(ws.root());
     let call = call.env("CRSQLITE_SYNC_TARBALL", ws.tarball()).env("CRSQLITE_SYNC_PKG", ws.pkg());
     run::tested(&format!("tests of {folder}/ (node --test)"), &with(call))
 }
