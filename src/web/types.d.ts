@@ -38,6 +38,7 @@ export type ErrorCode =
   | "inbox-overflow"
   | "outbox-overflow"
   | "remote-reset"
+  | "replicas-differed"
   | "peer-error"
   | "not-connected"
   | "disconnected"
@@ -273,6 +274,11 @@ export interface SyncStatus {
   readonly oldestPendingAt?: number;
   /** When this database last knew that it was up to date. Survives a reload. */
   readonly lastSyncedAt?: number;
+  /**
+   * When what is held here was last proved equal to what the relay or another device holds, since this start. Compared
+   * half a minute after everything has come to rest, at most every quarter of an hour.
+   */
+  readonly verifiedAt?: number;
   /** Rows that could not be applied here and wait for a schema that fits. */
   readonly quarantined: number;
   /** Rows of ours that the relay refused. */
