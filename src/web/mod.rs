@@ -34,7 +34,7 @@ pub use ws::WsTransport;
 #[wasm_bindgen(js_name = leaveOut)]
 #[must_use]
 pub fn leave_out_rule(name: Option<String>) -> bool {
-    let rule = Rule::ALL.iter().copied().find(|rule| name.as_deref() == Some(rule.name()));
+    let rule = name.as_deref().and_then(Rule::named);
     rules::leave_out(rule);
     rule.is_some() || name.is_none()
 }

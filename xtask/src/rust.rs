@@ -73,6 +73,19 @@ pub(crate) fn relay(ws: &Workspace) -> Result<PathBuf> {
     Ok(binary)
 }
 
+/// Builds the relay with the feature that leaves a rule out. A copy, because cargo gives both the same place: to be built
+/// before the other, which others start from there.
+pub(crate) fn relay_with_mutants(ws: &Workspace) -> Result<PathBuf> {
+    let relay = ["build", "--quiet", "--package", RELAY, "--bin", RELAY, "--features", "mutants"];
+    let copy = ws.scratch()?.join(format!("{RELAY}-mutants{}", std::env::consts::EXE_SUFFIX));
+    run::quiet(
+        &patience("the relay for the tests of its rules", &copy),
+        &duct::cmd(cargo(), relay).dir(ws.root()),
+    )?;
+    run::copy(&ws.binary(RELAY), &copy)?;
+    Ok(copy)
+}
+
 /// Builds the simulator, whose model of cr-sqlite is compared with the package itself.
 pub(crate) fn simulator(ws: &Workspace) -> Result<PathBuf> {
     let build = cmd!(cargo(), "build", "--quiet", "--package", "simulator", "--bin", "simulator");

@@ -128,11 +128,11 @@ fn package(ws: &Workspace) -> Result<Tested> {
 
 fn real(ws: &Workspace) -> Result<Tested> {
     pack::pack(ws)?;
+    let (mutants, relay_with_mutants) = (pack::with_mutants(ws)?, rust::relay_with_mutants(ws)?);
     let (relay, simulator) = (rust::relay(ws)?, rust::simulator(ws)?);
-    let mutants = pack::with_mutants(ws)?;
     node_tests(ws, "tests/node", |call| {
         let call = call.env("CRSQLITE_RELAY", &relay).env("CRSQLITE_SIMULATOR", &simulator);
-        call.env("CRSQLITE_SYNC_MUTANTS", &mutants)
+        call.env("CRSQLITE_SYNC_MUTANTS", &mutants).env("CRSQLITE_RELAY_MUTANTS", &relay_with_mutants)
     })
 }
 
