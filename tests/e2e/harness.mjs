@@ -24,11 +24,14 @@ export class Relay {
   #folder;
   #process;
   #port = 0;
+  #app = APP;
   /** What it printed, for the report of a test that fails. */
   output = [];
 
-  static async start() {
+  /** `app`: the folder of pages that it serves. */
+  static async start(app = APP) {
     const relay = new Relay();
+    relay.#app = app;
     relay.#folder = await mkdtemp(join(tmpdir(), "crsqlite-relay-"));
     await relay.start();
     return relay;
@@ -41,7 +44,7 @@ export class Relay {
   async start() {
     const database = join(this.#folder, "relay.db");
     const listen = `127.0.0.1:${this.#port}`;
-    const args = ["--dev", "--static", APP, "--database", database, "--listen", listen];
+    const args = ["--dev", "--static", this.#app, "--database", database, "--listen", listen];
     this.#process = spawn(RELAY, args, { stdio: ["ignore", "pipe", "pipe"] });
     const started = deferred();
     this.#process.once("error", started.reject);
@@ -82,9 +85,9 @@ export class Relay {
 
 /** A relay and a browser. */
 export class Stage {
-  static async open() {
+  static async open({ app } = {}) {
     const stage = new Stage();
-    stage.relay = await Relay.start();
+    stage.relay = await Relay.start(app);
     stage.browser = await chromium.launch({
       executablePath: findChrome(),
       // Playwright turns the back-forward cache off; people have it.
