@@ -291,7 +291,7 @@ export async function until(what, condition, seen = () => undefined) {
   }
 }
 
-function findChrome() {
+export function findChrome() {
   if (process.env.CHROME) return process.env.CHROME;
   const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
   const folders = (process.env.PATH ?? "").split(delimiter);
