@@ -59,6 +59,9 @@ enum Task {
         /// Tells every event of that one world
         #[arg(long, requires = "seed")]
         trace: bool,
+        /// Leaves out one rule of replication after the other, and fails when nothing notices
+        #[arg(long, conflicts_with_all = ["seeds", "seed"])]
+        mutants: bool,
     },
     /// Attacks every decoder with a fuzzer; needs cargo-fuzz and a nightly toolchain
     Fuzz {
@@ -88,7 +91,8 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Test { only } => suites::test(&ws, &only),
         Task::Pack => pack::pack(&ws).and_then(|()| pack::gate(&ws)),
         Task::Ready => ready::ready(&ws),
-        Task::Sim { seeds, seed, trace } => ready::sim(&ws, seeds, seed, trace),
+        Task::Sim { mutants: true, .. } => ready::mutants(&ws),
+        Task::Sim { seeds, seed, trace, .. } => ready::sim(&ws, seeds, seed, trace),
         Task::Fuzz { runs, only } => fuzz::fuzz(&ws, runs, &only),
     }
 }

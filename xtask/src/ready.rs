@@ -58,3 +58,9 @@ pub(crate) fn sim(ws: &Workspace, seeds: u64, seed: Option<u64>, trace: bool) ->
     }
     run::shown(&format!("{seeds} worlds of the simulator"), &duct::cmd(cargo(), args).dir(ws.root()))
 }
+
+/// Every rule of replication left out once.
+pub(crate) fn mutants(ws: &Workspace) -> Result<()> {
+    let args = ["run", "--quiet", "--release", "--package", "simulator", "--", "--mutants"];
+    run::shown("rules that are left out", &duct::cmd(cargo(), args).dir(ws.root()))
+}

@@ -110,14 +110,14 @@ fn advance(meta: &mut Meta, sender: SiteId, advance: &Advance) -> bool {
         Advance::Nothing => false,
         Advance::Answer { run, base, current, head, carried } => {
             let held = meta.received.get(&sender);
+            let to_held = carried.as_ref().is_some_and(|carried| carried.as_ref() == held);
             let continues = match held {
                 _ if !rules::holds(Rule::BaseCheck) => true,
                 Some(held) if held.run == *run => *base <= held.version,
-                Some(_) | None => {
-                    *base == 0 || carried.as_ref().is_some_and(|carried| carried.as_ref() == held)
-                }
+                Some(_) | None => *base == 0 || to_held,
             };
-            let behind = held.is_some_and(|held| held.run == *run && *current < held.version);
+            // A sender that knows what we hold and begins before it has lost what lies between: there is more to come.
+            let behind = held.is_some_and(|held| held.run == *run && *current < held.version) && !to_held;
             if continues && !behind {
                 let cursor = Cursor { run: run.clone(), version: *current, head: *head };
                 meta.received.insert(sender, cursor);

@@ -14,6 +14,8 @@ use crate::world::{Event, Relay, World};
 /// How long replicas may take to agree: regular beats, retries around them, and slow links with small messages.
 const PATIENCE: u64 = 4 * 3_600_000;
 const STEP: u64 = 30_000;
+/// No world is so large that a device has so much to say within a step.
+const FLOOD: u64 = 3_000;
 /// Within so many windows there has to be a quiet one; small messages over slow links take their time.
 const WINDOW: u64 = 30 * 60_000;
 const WINDOWS: usize = 12;
@@ -25,6 +27,14 @@ impl World {
     /// What went wrong.
     pub fn live(&mut self) -> Result<(), String> {
         self.run_for(self.plan.chaos)?;
+        self.ends()
+    }
+
+    /// Nothing goes wrong any more, and all that was promised has to hold.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub(crate) fn ends(&mut self) -> Result<(), String> {
         self.calm()?;
         let held = self.held();
         self.agree("after the chaos")?;
@@ -97,7 +107,12 @@ impl World {
     fn agree(&mut self, when: &str) -> Result<(), String> {
         let end = self.now + PATIENCE;
         loop {
+            let before: Vec<u64> = self.devices.iter().map(|device| device.sent).collect();
             self.run_for(STEP)?;
+            let sent = self.devices.iter().zip(before).map(|(device, before)| device.sent - before);
+            if let Some((n, sent)) = sent.enumerate().find(|(_, sent)| *sent > FLOOD) {
+                return Err(format!("{when}, d{n} sends {sent} messages in half a minute"));
+            }
             let digests = self.digests();
             if digests.windows(2).all(|pair| pair[0] == pair[1]) {
                 return Ok(());

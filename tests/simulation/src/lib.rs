@@ -5,7 +5,7 @@
 //! - [`world`]: time and events; `clients`, `network`, `calls`: what moves in them; `chaos`: what goes wrong; `check`: what
 //!   must hold afterwards, `audit`: what must hold all along; `tabs`: leaders that were replaced
 //! - `relay`, [`contract`], `peer`, `app`, `device`: who takes part; [`plan`]: what a seed makes of them
-//! - [`run`]: seeds on all cores
+//! - [`run`]: seeds on all cores; [`directed`]: scripts for what dice seldom do; [`mutants`]: who notices that a rule is left out
 //! - [`histories`]: what the model makes of random SQL, to be compared with the real package
 //! - [`scenario`]: worlds as data, for the model and for the real package, whose relays are [`served`]
 
@@ -17,8 +17,10 @@ mod check;
 mod clients;
 pub mod contract;
 mod device;
+pub mod directed;
 pub mod histories;
 pub mod model;
+pub mod mutants;
 mod network;
 mod peer;
 pub mod plan;

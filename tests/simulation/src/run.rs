@@ -42,7 +42,7 @@ fn title(seed: u64, problem: &str) -> String {
     format!("seed {seed} ({:?}) diverged: {problem}", plan.kind)
 }
 
-fn live(seed: u64, trace: bool) -> (Result<(), String>, Vec<String>) {
+pub(crate) fn live(seed: u64, trace: bool) -> (Result<(), String>, Vec<String>) {
     let mut world = World::new(seed, trace);
     let result = catch_unwind(AssertUnwindSafe(|| world.live())).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

@@ -240,6 +240,11 @@ impl World {
         self.queue.insert((self.now + delay, self.number), Box::new(event));
     }
 
+    /// Takes what is under way and answers to this off its way.
+    pub(crate) fn intercept(&mut self, takes: impl Fn(&Event) -> bool) -> Vec<Event> {
+        self.queue.extract_if(.., |_, event| takes(event)).map(|(_, event)| *event).collect()
+    }
+
     pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
         let now = self.now;
         if let Some(trace) = &mut self.trace {
