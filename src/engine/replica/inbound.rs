@@ -92,7 +92,16 @@ impl Replica {
         }
     }
 
-    fn tell_of_clone(&mut self, site: SiteId) {
+    fn cloned(&mut self, site: SiteId) {
+        if self.is_ours(site) {
+            // Or a leader that has taken our place.
+            self.tasks.push_back(Task::Doubled);
+        } else {
+            self.tell_of_clone(site);
+        }
+    }
+
+    pub(super) fn tell_of_clone(&mut self, site: SiteId) {
         let message = format!("two live copies of one database share the site id {site}");
         self.outputs.push_back(Output::Event(Event::Error(Problem::fatal("cloned-database", message))));
     }
@@ -119,10 +128,21 @@ impl Replica {
             conn.served(from, now);
             let cursor = request.cursor_of(me).cloned();
             let point = if seed { Point::After(request.since_version) } else { Point::Cursor(cursor) };
-            let answer = Answer { to: from, reference: request.reference, from: point, seed };
-            // A newer request of the same asker replaces an older one that still waits.
-            self.tasks.retain(|task| !matches!(task, Task::Answer(waiting) if waiting.to == from));
-            self.tasks.push_back(Task::Answer(answer));
+            if let Some(serving) = self.serving(from).filter(|_| seed) {
+                // Were the answer begun anew for each request, who asks often would never see its end.
+                serving.again = Some(point);
+            } else {
+                // A newer request of the same asker replaces an older one that still waits.
+                self.tasks.retain(|task| !matches!(task, Task::Answer(waiting) if waiting.to == from));
+                let reference = request.reference;
+                self.tasks.push_back(Task::Answer(Answer {
+                    to: from,
+                    reference,
+                    from: point,
+                    seed,
+                    again: None,
+                }));
+            }
         }
         if request.to.is_some() {
             return;
@@ -157,7 +177,7 @@ impl Replica {
         if let Some(run) = &run
             && conn.answered_in(from, run, reference.as_ref(), (me, ours.as_ref()), now)
         {
-            self.tell_of_clone(from);
+            self.cloned(from);
         }
         let held = self.view.received.get(&from);
         let Some(conn) = &mut self.conn else { return };
@@ -238,7 +258,7 @@ impl Replica {
             && run != ours
             && conn.pushed_in(from, run, now)
         {
-            self.tell_of_clone(from);
+            self.cloned(from);
         }
         let mut ack = None;
         let (chain, advance, log) = match (push.relay, &push.run, push.current_version) {

@@ -31,6 +31,8 @@ pub(super) enum Task {
     Poll,
     Barrier(WaitId),
     CaughtUp,
+    /// Somebody else speaks for our site: if this transaction is still ours to make, it is a copy.
+    Doubled,
     AcceptAccount,
     /// Adds up what is held, from this place on.
     Digest(KeyPlace),
@@ -48,6 +50,8 @@ pub(super) struct Answer {
     pub(super) from: Point,
     /// The asker knows only the seed: everything is sent in a row.
     pub(super) seed: bool,
+    /// Such a peer has asked for this once more while it was being served.
+    pub(super) again: Option<Point>,
 }
 
 /// What an applied message leads to.
@@ -83,6 +87,7 @@ impl Task {
             | Task::Poll
             | Task::Barrier(_)
             | Task::CaughtUp
+            | Task::Doubled
             | Task::AcceptAccount
             | Task::Digest(_)
             | Task::Resync { .. } => true,
@@ -135,7 +140,7 @@ impl Replica {
                 let log = self.config.records.as_ref().map(|records| records.log);
                 Some(Job::Start { tables, log })
             }
-            Task::Request(_) | Task::Beat => Some(Job::Request),
+            Task::Request(_) | Task::Beat | Task::Doubled => Some(Job::Request),
             Task::Answer(answer) => Some(Job::Answer { from: answer.from.clone(), scope }),
             Task::Read => match &self.conn.as_ref()?.mode {
                 Mode::Probing(_) => None,
@@ -206,6 +211,7 @@ impl Replica {
                 self.polled(what);
             }
             Task::CaughtUp => {}
+            Task::Doubled => self.tell_of_clone(self.config.site),
             Task::AcceptAccount => {
                 if let Some(conn) = &mut self.conn {
                     conn.restart(self.now.at);
@@ -321,7 +327,18 @@ impl Replica {
         }
         if more && answer.seed {
             self.tasks.push_back(Task::Answer(Answer { from: Point::After(current), ..answer }));
+        } else if let Some(from) = answer.again {
+            self.tasks.push_back(Task::Answer(Answer { from, again: None, ..answer }));
         }
+    }
+
+    /// What is being sent to a peer that knows only the seed, all of it in a row.
+    pub(super) fn serving(&mut self, peer: SiteId) -> Option<&mut Answer> {
+        let running = self.running.as_mut().map(|running| &mut running.task);
+        self.tasks.iter_mut().chain(running).find_map(|task| match task {
+            Task::Answer(answer) if answer.seed && answer.to == peer => Some(answer),
+            _ => None,
+        })
     }
 
     /// A read for sending makes sense now.

@@ -333,7 +333,9 @@ impl Replica {
     fn too_big_for_plain(&mut self, largest: Option<(Budget, Option<Change>)>) {
         match largest {
             // Below the smallest batch it was something else that did not fit.
-            Some((size, Some(row))) if size.bytes >= SMALLEST_BYTES => self.refuse_as_too_large(self.config.site, vec![row]),
+            Some((size, Some(row))) if size.bytes >= SMALLEST_BYTES => {
+                self.refuse_as_too_large(self.config.site, vec![row])
+            }
             Some((size, _)) => self.halve(size),
             None => self.halve(self.budget),
         }

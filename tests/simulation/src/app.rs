@@ -116,6 +116,12 @@ pub(crate) fn statement(db: &Database, rng: &mut Rng, keys: u64) -> Op {
     }
 }
 
+/// An insert of a row that was never there.
+pub(crate) fn new_row(n: u64) -> Op {
+    let pk = Pk::pack(&[Value::Integer(i64::try_from(10_000 + n).unwrap())]).expect("one column");
+    Op::Insert { table: "notes".to_owned(), pk, set: vec![("n".to_owned(), Value::Integer(1))] }
+}
+
 /// Inserts of more rows than a message carries.
 pub(crate) fn flood(rng: &mut Rng, count: u64) -> Vec<Op> {
     let def = table("notes");

@@ -177,7 +177,8 @@ impl World {
         }
         for _ in 0..4 {
             for n in &copies {
-                let op = app::statement(self.devices[*n].disk.db(), &mut self.rng, self.plan.keys);
+                self.next_id += 1;
+                let op = app::new_row(self.next_id);
                 self.devices[*n].disk.app(|db| {
                     db.run(&op);
                 });

@@ -121,12 +121,30 @@ impl World {
         }
         let outgoing = match &mut self.relay {
             Relay::Plain => vec![Outgoing::Others(text.to_owned())],
-            Relay::Storing(relay) => relay.handle(id, text),
+            Relay::Storing(relay) => {
+                relay.now = self.now;
+                relay.handle(id, text)
+            }
             Relay::Contract(_) => Vec::new(),
         };
+        self.carry_out_of_relay(id, outgoing);
+    }
+
+    /// The relay asks a peer that knows only the seed once more.
+    pub(crate) fn relay_asks(&mut self, id: ConnId) {
+        let present = self.conns.get(&id).is_some_and(|conn| conn.relay_side);
+        if let (Relay::Storing(relay), true) = (&mut self.relay, present) {
+            relay.now = self.now;
+            let outgoing = relay.ask_again(id);
+            self.carry_out_of_relay(id, outgoing);
+        }
+    }
+
+    fn carry_out_of_relay(&mut self, id: ConnId, outgoing: Vec<Outgoing>) {
         for message in outgoing {
             match message {
                 Outgoing::Reply(text) => self.send_down(id, &text),
+                Outgoing::AskLater(wait) => self.at(wait, Event::RelayAsks(id)),
                 Outgoing::Others(text) => self.tell_others(Some(id), &text),
             }
         }

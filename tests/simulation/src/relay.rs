@@ -19,10 +19,15 @@ use crate::rng::Rng;
 mod core;
 mod lax;
 
+/// Such a peer answers with all that it has: it is not asked more often.
+const ASK_PAUSE: u64 = 30_000;
+
 /// What leaves a relay.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     Reply(String),
+    /// Asks the one who has spoken for its rows, so many milliseconds from now.
+    AskLater(u64),
     Others(String),
 }
 
@@ -43,7 +48,11 @@ pub(crate) struct Storing {
     backups: Vec<Log>,
     run: Run,
     answer_bytes: usize,
-    asked: BTreeSet<ConnId>,
+    /// When each peer that knows only the seed was asked for its rows, and who will be again.
+    asked: BTreeMap<ConnId, u64>,
+    asks: BTreeSet<ConnId>,
+    /// Virtual milliseconds, as the world last said.
+    pub(crate) now: u64,
     lax: Lax,
     /// What devices have stated of their values.
     witness: Witness,
@@ -60,7 +69,9 @@ impl Storing {
             backups: Vec::new(),
             run,
             answer_bytes,
-            asked: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            asks: BTreeSet::new(),
+            now: 0,
             lax: Lax::default(),
             witness: Witness::default(),
             failing: false,
@@ -72,6 +83,7 @@ impl Storing {
         self.lax.crash(&mut self.log.ledger);
         self.run = Run::from_random(rng.next_u64());
         self.asked.clear();
+        self.asks.clear();
         self.witness = Witness::default();
         self.failing = false;
     }
@@ -164,13 +176,14 @@ impl Storing {
                 // A peer that knows only the seed leaves rows behind when it moves or revives one: ask it again.
                 let incomplete = push.run.is_none()
                     && push.changes.iter().any(|row| row.as_ref().is_ok_and(Change::revives_row));
+                let plain = push.run.is_none();
                 let mut out = self.store(site_id, timestamp, push, true);
-                if incomplete && !self.failing && self.asked.contains(&conn) {
-                    out.push(self.request());
+                if incomplete || (plain && self.failing) {
+                    out.extend(self.ask_later(conn));
                 }
                 out
             }
-            Body::Response(answer) if self.asked.contains(&conn) && !answer.changes.is_empty() => {
+            Body::Response(answer) if self.asked.contains_key(&conn) && !answer.changes.is_empty() => {
                 let push = SyncPush {
                     base_version: answer.base_version.unwrap_or(0),
                     current_version: Some(answer.current_version),
@@ -179,7 +192,12 @@ impl Storing {
                     changes: answer.changes,
                     ..SyncPush::default()
                 };
-                self.store(site_id, timestamp, push, false)
+                let plain = push.run.is_none();
+                let mut out = self.store(site_id, timestamp, push, false);
+                if plain && self.failing {
+                    out.extend(self.ask_later(conn));
+                }
+                out
             }
             Body::Response(_) | Body::Ack(_) | Body::Error(_) => Vec::new(),
         }
@@ -209,13 +227,33 @@ impl Storing {
             if let Some(doubted) = doubted.filter(|tables: &Vec<String>| !tables.is_empty()) {
                 out.push(Outgoing::Others(self.say_head(doubted)));
             }
-            if seed_only && self.asked.insert(conn) {
+            if seed_only && !self.asked.contains_key(&conn) {
+                self.asked.insert(conn, self.now);
                 out.push(self.request());
             }
             if !seed_only || !more {
                 return out;
             }
         }
+    }
+
+    /// A peer that knows only the seed has left rows behind, or sent some that could not be stored.
+    fn ask_later(&mut self, conn: ConnId) -> Option<Outgoing> {
+        let earliest = self.asked.get(&conn).map_or(self.now, |at| at + ASK_PAUSE);
+        self.asks.insert(conn).then(|| Outgoing::AskLater(earliest.saturating_sub(self.now)))
+    }
+
+    /// The time has come to ask again; later if the storage does not answer.
+    pub(crate) fn ask_again(&mut self, conn: ConnId) -> Vec<Outgoing> {
+        if !self.asks.contains(&conn) {
+            return Vec::new(); // it was another process
+        }
+        if self.failing {
+            return vec![Outgoing::AskLater(ASK_PAUSE)];
+        }
+        self.asks.remove(&conn);
+        self.asked.insert(conn, self.now);
+        vec![self.request()]
     }
 
     /// Asks a peer that knows only the seed for everything it has.

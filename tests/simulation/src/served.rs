@@ -64,6 +64,8 @@ impl Remote {
                     match out {
                         Outgoing::Reply(text) => replies.push(text),
                         Outgoing::Others(text) => others.push(text),
+                        // Peers that know only the seed take no part here.
+                        Outgoing::AskLater(_) => {}
                     }
                 }
                 json!({ "replies": replies, "others": others })

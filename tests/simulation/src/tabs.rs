@@ -144,6 +144,7 @@ impl World {
             | Event::Start(_)
             | Event::Forget(_)
             | Event::Up { .. }
+            | Event::RelayAsks(_)
             | Event::CallUp { .. }
             | Event::Online(_)
             | Event::RelayHeals

@@ -107,6 +107,8 @@ pub(crate) enum Event {
     },
     /// The relay closes a connection: a message was too large.
     TooBig(ConnId),
+    /// The relay asks a peer once more for what it has.
+    RelayAsks(ConnId),
     /// What must hold all along is looked at.
     Audit,
     Online(usize),
@@ -351,6 +353,10 @@ impl World {
                 Ok(())
             }
             Event::TooBig(conn) => self.closed_as_too_big(conn),
+            Event::RelayAsks(conn) => {
+                self.relay_asks(conn);
+                Ok(())
+            }
             Event::Audit => {
                 let next = self.plan.chaos / AUDITS;
                 if self.chaos {
