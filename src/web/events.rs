@@ -147,12 +147,17 @@ pub(super) fn state_word(state: State) -> &'static str {
     }
 }
 
-/// Table → keys.
+/// The most keys that one event names: each is an object, here and in every other tab.
+const MOST_KEYS: usize = 5000;
+
+/// Table → keys; without keys where there are too many.
 pub(super) fn touched_tables(rows: &[(String, Pk)]) -> JsValue {
     let mut tables: SortedMap<&str, Array> = SortedMap::new();
     for (table, pk) in rows {
-        let key: Array = pk.columns().iter().map(key_value).collect();
-        tables.or_default(table).push(&key);
+        let keys = tables.or_default(table);
+        if rows.len() <= MOST_KEYS {
+            keys.push(&pk.columns().iter().map(key_value).collect::<Array>());
+        }
     }
     let fields: Vec<(&str, JsValue)> = tables.into_iter().map(|(table, keys)| (table, keys.into())).collect();
     object(&fields)
