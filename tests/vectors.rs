@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a test may
 
 use crsqlite_sync::wire::push_pull::{ClientFrame, Envelope, ServerFrame, encode};
-use crsqlite_sync::wire::{Change, Decoded, Message, Pk, Row, Value, record};
+use crsqlite_sync::wire::{
+    Body, Change, Decoded, Message, Pk, Row, SiteId, SyncRequest, TableDigest, Value, record,
+};
 use serde_json::Value as Json;
 
 #[cfg(target_arch = "wasm32")]
@@ -162,6 +164,33 @@ fn read<'a>(
         ServerFrame::ServerPush(payload) => ("server_push", None, Some(payload)),
         ServerFrame::Unknown(_) => ("unknown", None, None),
     })
+}
+
+#[test]
+fn rows_add_up_to_the_digests_of_the_vectors() {
+    for vector in vectors(RELAY, "digests") {
+        let (name, table) = (name(&vector), text(&vector, "table"));
+        let mut sums = TableDigest::default();
+        for row in vector["rows"].as_array().unwrap() {
+            let pk = Pk::parse(&bytes(row["pk"].as_str().unwrap())).unwrap();
+            let columns: Vec<(&str, i64, Value)> = row["columns"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|column| {
+                    let value = Value::from_json(&column[2].to_string()).unwrap();
+                    (column[0].as_str().unwrap(), column[1].as_i64().unwrap(), value)
+                })
+                .collect();
+            let columns = columns.iter().map(|(cid, version, value)| (*cid, *version, value));
+            sums.add_row(table, &pk, row["cl"].as_i64().unwrap(), columns);
+        }
+        let digest = Some(vec![(table.to_owned(), sums)]);
+        let body = Body::Request(SyncRequest { digest, ..SyncRequest::default() });
+        let frame = Message { site_id: SiteId([0; 16]), timestamp: 0, body }.encode();
+        let written: Json = serde_json::from_str(&frame).unwrap();
+        assert_eq!(written["payload"]["digest"][table], vector["digest"], "{name}");
+    }
 }
 
 #[test]
