@@ -12,6 +12,7 @@ use crsqlite_sync::wire::{
 };
 use tokio::sync::Mutex as OrderedMutex;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::clock::now_ms;
@@ -23,6 +24,9 @@ use crate::outbox::Outbox;
 use crate::reply::{self, Hint, Origin};
 use crate::rooms::Rooms;
 use crate::user::User;
+
+/// A peer that knows only the seed answers with all that it has: it is not asked more often.
+const ASK_PAUSE: Duration = Duration::from_secs(30);
 
 /// All connections of one user, over the user's log.
 #[derive(Debug)]
@@ -51,8 +55,10 @@ struct Members {
 #[derive(Debug)]
 struct Member {
     outbox: Arc<Outbox>,
-    /// The relay asked this connection for its rows (a peer that knows only the seed), so an answer is welcome.
-    asked: bool,
+    /// When the relay asked this connection for its rows (a peer that knows only the seed): an answer is welcome.
+    asked: Option<Instant>,
+    /// It will be asked again.
+    asks: bool,
 }
 
 /// A connection's place in its room; it leaves when this is dropped.
@@ -105,7 +111,7 @@ impl Room {
         }
         let id = members.next;
         members.next += 1;
-        members.present.insert(id, Member { outbox: Arc::clone(&outbox), asked: false });
+        members.present.insert(id, Member { outbox: Arc::clone(&outbox), asked: None, asks: false });
         drop(members);
         Some(Membership { room: Arc::clone(self), id, outbox })
     }
@@ -117,6 +123,26 @@ impl Room {
                 self.tell_others(None, &reply::head(&self.user, &self.run, &clock, Vec::new(), now_ms()))
             }
             Err(error) => warn!(%error, "cannot read the head"),
+        }
+    }
+
+    /// Asks one connection for its rows. False if that has to be tried again.
+    async fn ask(&self, id: u64) -> bool {
+        let _order = self.order.lock().await;
+        let clock = self.log.clock(&self.user.sub).await;
+        let mut members = self.members();
+        let Some(member) = members.present.get_mut(&id) else { return true };
+        match clock {
+            Ok(clock) => {
+                (member.asked, member.asks) = (Some(Instant::now()), false);
+                let request = reply::request(&self.user, &self.run, &clock, now_ms());
+                member.outbox.push(Utf8Bytes::from(request.encode()));
+                true
+            }
+            Err(error) => {
+                warn!(%error, "cannot read the head");
+                false
+            }
         }
     }
 
@@ -214,6 +240,13 @@ impl Membership {
         if push.changes.is_empty() && push.reference.is_none() {
             return;
         }
+        // Without the additions a row that was moved or has come back leaves columns behind.
+        let incomplete = push.run.is_none()
+            && push.reference.is_none()
+            && push.changes.iter().any(|row| row.as_ref().is_ok_and(Change::revives_row));
+        if incomplete {
+            self.ask_again();
+        }
         let origin = Origin {
             site_id,
             timestamp,
@@ -249,7 +282,12 @@ impl Membership {
         let _order = room.order.lock().await;
         let appended = match room.log.append(&room.user.sub, &room.run, &good).await {
             Ok(appended) => appended,
-            Err(error) => return self.fail(origin.site_id, origin.reference, &error),
+            Err(error) => {
+                if origin.run.is_none() && origin.reference.is_none() {
+                    self.ask_again();
+                }
+                return self.fail(origin.site_id, origin.reference, &error);
+            }
         };
         if acknowledge {
             self.reply(&reply::ack(&room.user, &origin, &good, rejected, &appended, now_ms()));
@@ -272,11 +310,36 @@ impl Membership {
     /// True the first time.
     fn may_ask(&self) -> bool {
         let mut members = self.room.members();
-        members.present.get_mut(&self.id).is_some_and(|member| !std::mem::replace(&mut member.asked, true))
+        let Some(member) = members.present.get_mut(&self.id) else { return false };
+        let first = member.asked.is_none();
+        member.asked.get_or_insert_with(Instant::now);
+        first
+    }
+
+    /// A peer that knows only the seed has left rows behind, or sent some that could not be stored: it is asked for
+    /// everything again, at most once in a while.
+    fn ask_again(&self) {
+        let mut members = self.room.members();
+        let Some(member) = members.present.get_mut(&self.id) else { return };
+        if std::mem::replace(&mut member.asks, true) {
+            return;
+        }
+        let mut wait = member.asked.map_or(Duration::ZERO, |at| ASK_PAUSE.saturating_sub(at.elapsed()));
+        let (room, id) = (Arc::downgrade(&self.room), self.id);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(wait).await;
+                let Some(room) = room.upgrade() else { return };
+                if room.ask(id).await {
+                    return;
+                }
+                wait = ASK_PAUSE;
+            }
+        });
     }
 
     fn was_asked(&self) -> bool {
-        self.room.members().present.get(&self.id).is_some_and(|member| member.asked)
+        self.room.members().present.get(&self.id).is_some_and(|member| member.asked.is_some())
     }
 }
 

@@ -340,6 +340,23 @@ async fn a_peer_that_knows_only_the_seed_gets_all_and_is_asked_once_for_its_own(
 }
 
 #[tokio::test]
+async fn a_peer_that_knows_only_the_seed_is_asked_again_for_what_its_push_left_behind_and_not_for_every_push()
+{
+    let directory = tempfile::tempdir().unwrap();
+    let relay = Relay::start(directory.path(), &[]).await;
+    let mut seed = relay.device("alice", 2).await;
+    let moved = json!({ "changes": [sentinel("moved", 1)], "baseVersion": 3 });
+    seed.send("sync_push", moved.clone()).await;
+    let both = [seed.receive().await, seed.receive().await];
+    let mut kinds: Vec<&str> = both.iter().filter_map(|message| message["type"].as_str()).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["sync_ack", "sync_request"]);
+    seed.send("sync_push", moved).await;
+    seed.expect("sync_ack").await;
+    seed.expect_nothing().await;
+}
+
+#[tokio::test]
 async fn an_answer_that_the_relay_did_not_ask_for_is_not_stored() {
     let directory = tempfile::tempdir().unwrap();
     let relay = Relay::start(directory.path(), &[]).await;
