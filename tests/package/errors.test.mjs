@@ -33,6 +33,7 @@ const PROVOKED = {
   "inbox-overflow": ["tests/package/ws-listeners.test.mjs", "pushes that come before the first listener"],
   "outbox-overflow": ["tests/package/ws-health.test.mjs", "whose uplink is stuck takes nothing more"],
   "remote-reset": ["tests/node/push-pull.test.mjs", "a server that has started over is noticed"],
+  "replicas-differed": ["tests/node/digest.test.mjs", "a value that was changed behind"],
   "peer-error": ["tests/node/push-pull.test.mjs", "an explicit error puts a row aside"],
   "not-connected": ["tests/package/ws-requests.test.mjs", "requests are refused while"],
   disconnected: ["tests/package/ws-requests.test.mjs", "all that waits is rejected"],
