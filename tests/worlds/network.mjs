@@ -2,6 +2,9 @@
 // scenario says and only until calm. Both sides of a connection learn in their own time that it is gone.
 import { after } from "./time.mjs";
 
+/** The close code of a relay that finds a message too large. */
+const TOO_BIG = 1009;
+
 export class Network {
   chaos = true;
   #scenario;
@@ -27,9 +30,9 @@ export class Network {
     return this.#dice.chance(this.#scenario.duplicates) ? 2 : 1;
   }
 
-  /** A connection; `heard` is called with every frame until it is closed. */
-  open(heard) {
-    const connection = { id: ++this.#count, heard, device: true, relay: true, lastUp: 0, lastDown: 0 };
+  /** A connection: `heard` is called with every frame, `refused` if the relay closes it for what was sent. */
+  open(heard, refused) {
+    const connection = { id: ++this.#count, heard, refused, device: true, relay: true, lastUp: 0, lastDown: 0 };
     this.#connections.set(connection.id, connection);
     return connection;
   }
@@ -60,6 +63,11 @@ export class Network {
 
   async #atRelay(connection, frame) {
     if (!connection.relay || !this.#connections.has(connection.id)) return;
+    if (frame.length > (this.#scenario.largestFrame ?? Infinity)) {
+      connection.relay = false;
+      after(this.latency(), () => connection.device && connection.refused(TOO_BIG));
+      return;
+    }
     const { replies, others } = await this.#remote.frame(frame, connection.id);
     for (const reply of replies) this.#down(connection, reply);
     for (const other of others) this.#tell(connection, other);

@@ -84,11 +84,11 @@ export class Frames extends Transport {
     return () => this.#told.delete(listener);
   }
 
-  cut() {
+  cut(why = { reason: "connection-lost", closeCode: 1006 }) {
     if (!this.#connection) return;
     this.#close();
     if (this.dead) return;
-    this.#become({ state: "waiting", reason: "connection-lost", closeCode: 1006 });
+    this.#become({ state: "waiting", ...why });
     this.#dial();
   }
 
@@ -102,7 +102,7 @@ export class Frames extends Transport {
     after(this.dice.range(1, 1_500), () => {
       if (!this.#wanted || this.#connection || this.dead || !this.online) return;
       const hear = (frame) => [...this.#heard].forEach((listener) => listener(frame));
-      this.#connection = this.network.open(hear);
+      this.#connection = this.network.open(hear, (closeCode) => this.cut({ reason: "message-too-big", closeCode }));
       this.#become({ state: "open" });
     });
     if (this.state !== "waiting") this.#become({ state: "connecting" });

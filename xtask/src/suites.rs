@@ -138,10 +138,10 @@ fn real(ws: &Workspace) -> Result<Tested> {
 
 fn worlds(ws: &Workspace) -> Result<Tested> {
     pack::pack(ws)?;
-    let simulator = rust::simulator(ws)?;
+    let (simulator, mutants) = (rust::simulator(ws)?, pack::with_mutants(ws)?);
     // Its files want nothing but the processor, and Node keeps one core free where it is not told.
     node_tests_at_once(ws, "tests/worlds", &["--test-concurrency=2"], |call| {
-        call.env("CRSQLITE_SIMULATOR", &simulator)
+        call.env("CRSQLITE_SIMULATOR", &simulator).env("CRSQLITE_SYNC_MUTANTS", &mutants)
     })
 }
 

@@ -1,5 +1,5 @@
-//! Draws a scenario: the plan of its kind of world, then every step with its moment. Keeps a database for each app, as if
-//! nobody else wrote and nothing was lost, so that statements often meet rows. Called by whoever wants a scenario.
+//! Draws a scenario: the plan of its kind of world, then every step with its moment. Keeps one database for all apps, as if
+//! they were always in step and nothing was lost, so that statements mostly meet rows. Called by whoever wants a scenario.
 
 use crsqlite_sync::engine::replica::Level;
 use crsqlite_sync::wire::SiteId;
@@ -26,39 +26,34 @@ impl Scenario {
         });
         let (plan, rng) =
             draws.into_iter().find(|(plan, _)| plan.seed_peers == 0).expect("most plans have none");
-        let mut dice = Dice { steps: Vec::new(), apps: Vec::new(), plan, rng };
+        let mut dice = Dice { steps: Vec::new(), plan, rng };
         let devices = dice.devices();
         for device in 0..devices.len() {
             dice.app(device, devices[device].at);
         }
         dice.misfortunes();
-        let Dice { mut steps, plan, .. } = dice;
-        steps.sort_by_key(|step| step.at);
+        dice.steps.sort_by_key(|step| step.at);
+        dice.statements(&devices);
+        let Dice { steps, plan, .. } = dice;
         Scenario { seed, plan, devices, steps }
     }
 }
 
 struct Dice {
     steps: Vec<Step>,
-    /// What each app would have, were it alone.
-    apps: Vec<Database>,
     plan: Plan,
     rng: Rng,
 }
 
 impl Dice {
     fn devices(&mut self) -> Vec<Beginning> {
-        (0..self.plan.devices).map(|n| self.device(n)).collect()
+        (0..self.plan.devices).map(|_| self.device()).collect()
     }
 
-    fn device(&mut self, n: usize) -> Beginning {
+    fn device(&mut self) -> Beginning {
         let old = self.plan.schema_lag && self.rng.chance(60);
         let late = self.rng.chance(25);
         let at = if late { self.rng.below(self.plan.chaos) } else { self.rng.below(500) };
-        let mut db = Database::new(SiteId([u8::try_from(n + 1).unwrap(); 16]));
-        app::install(&mut db, old);
-        db.commit();
-        self.apps.push(db);
         let tables = self.plan.tables_option.then(|| {
             let mut names: Vec<String> = app::names().into_iter().collect();
             if self.rng.chance(50) {
@@ -117,24 +112,47 @@ impl Dice {
         0
     }
 
+    /// A transaction, whose statements are drawn once it is known what comes before it.
     fn writes(&mut self, at: u64, device: usize, keep: bool) {
-        let statements = if self.rng.chance(self.plan.huge) {
+        self.step(at, What::Write { device, statements: Vec::new(), keep });
+    }
+
+    fn statements(&mut self, devices: &[Beginning]) {
+        let mut old: Vec<bool> = devices.iter().map(|device| device.old).collect();
+        let mut db = Database::new(SiteId([1; 16]));
+        app::install(&mut db, false);
+        for n in 0..self.steps.len() {
+            if let What::Migrate { device, .. } = self.steps[n].what {
+                old[device] = false;
+            }
+            if let What::Write { device, keep, .. } = self.steps[n].what {
+                let statements = self.transaction(&db, old[device]);
+                statements.iter().filter(|_| keep).for_each(|statement| statement.run(&mut db));
+                db.commit();
+                self.steps[n].what = What::Write { device, statements, keep };
+            }
+        }
+    }
+
+    fn transaction(&mut self, db: &Database, old: bool) -> Vec<Statement> {
+        if self.rng.chance(self.plan.huge) {
             let most = (self.plan.budget as u64 / 2).clamp(3, 25);
             let count = self.rng.range(2, most);
             let ops = app::flood(&mut self.rng, count);
-            ops.into_iter().map(|op| Statement { op, upsert: false }).collect()
-        } else {
-            (0..self.rng.range(1, 3)).map(|_| self.statement(device)).collect::<Vec<_>>()
-        };
-        for statement in statements.iter().filter(|_| keep) {
-            statement.run(&mut self.apps[device]);
+            return ops.into_iter().map(|op| Statement { op, upsert: false }).collect();
         }
-        self.apps[device].commit();
-        self.step(at, What::Write { device, statements, keep });
+        (0..self.rng.range(1, 3)).map(|_| self.statement(db, old)).collect()
     }
 
-    fn statement(&mut self, device: usize) -> Statement {
-        let op = app::statement(&self.apps[device], &mut self.rng, self.plan.keys);
+    /// One that an old schema mostly knows.
+    fn statement(&mut self, db: &Database, old: bool) -> Statement {
+        let mut op = app::statement(db, &mut self.rng, self.plan.keys);
+        for _ in 0..4 {
+            if !(old && is_late(&op)) {
+                break;
+            }
+            op = app::statement(db, &mut self.rng, self.plan.keys);
+        }
         let upsert = matches!(op, Op::Insert { .. }) && self.rng.chance(40);
         Statement { op, upsert }
     }
@@ -147,8 +165,6 @@ impl Dice {
 
     fn migrates(&mut self, at: u64, device: usize) {
         let seed = self.rng.next_u64();
-        app::migrate(&mut self.apps[device], &mut Rng::new(seed));
-        self.apps[device].commit();
         self.step(at, What::Migrate { device, seed });
     }
 
@@ -202,4 +218,18 @@ impl Dice {
         };
         self.step(at, What::Server(what));
     }
+}
+
+/// Names what old schemas lack.
+fn is_late(op: &Op) -> bool {
+    let none = Vec::new();
+    let (table, set) = match op {
+        Op::Insert { table, set, .. }
+        | Op::Replace { table, set, .. }
+        | Op::Update { table, set, .. }
+        | Op::Rekey { table, set, .. } => (table, set),
+        Op::Delete { table, .. } => (table, &none),
+    };
+    let (late, column, _) = app::LATE_COLUMN;
+    table == app::LATE_TABLE || table == late && set.iter().any(|(cid, _)| cid == column)
 }

@@ -34,6 +34,7 @@ impl Scenario {
             "loss": plan.loss,
             "duplicates": plan.duplicates,
             "reorder": plan.reorder,
+            "largestFrame": plan.largest_frame,
             "devices": devices.collect::<Vec<_>>(),
             "newest": { "schema": sql::schema(false), "tables": app::names(), "migration": migration(self.seed) },
             "steps": self.steps.iter().map(step).collect::<Vec<_>>(),
