@@ -14,7 +14,7 @@ export function worlds(remote, name) {
   test(name, { skip: all.length === 0 }, async (context) => {
     const failed = [];
     for (const world of all) {
-      await play(world).catch((error) => failed.push(`world ${world.seed} (${world.kind}): ${error.stack}`));
+      await play(world).catch((error) => failed.push(`CRSQLITE_WORLD=${world.seed} (${world.kind}): ${error.stack}`));
     }
     context.diagnostic(`${all.length} worlds, ${failed.length} diverged`);
     assert.equal(failed.length, 0, `${failed.length} of ${all.length} worlds went wrong:\n${failed.join("\n\n")}`);

@@ -3,6 +3,8 @@
 
 const turn = globalThis.setImmediate;
 const BEGINNING = 1_700_000_000_000;
+/** What takes longer will never be done. */
+const PATIENCE = 3_600_000;
 
 let now = 0;
 let count = 0;
@@ -112,7 +114,11 @@ export async function meanwhile(work) {
   let busy = true;
   const end = work().finally(() => (busy = false));
   end.catch(() => {});
-  for (await settle(); busy; ) await pass(10);
+  const latest = now + PATIENCE;
+  for (await settle(); busy; ) {
+    if (now > latest) throw new Error("what was begun never ends");
+    await pass(10);
+  }
   return end;
 }
 

@@ -24,11 +24,12 @@ export async function play(scenario) {
   const world = new World(scenario, dice, await remoteOf(scenario));
   try {
     await world.live();
+    await meanwhile(() => world.close());
   } catch (error) {
     error.message += world.report();
     throw error;
   } finally {
-    await meanwhile(() => world.close());
+    // The clients of a world that went wrong are left as they are: without the clock nothing moves them.
     restart();
   }
 }
