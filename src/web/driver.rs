@@ -21,6 +21,7 @@ use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
 use self::auth::Auth;
 use self::calls::Calls;
+use self::local::Local;
 use self::session::Session;
 use self::waiters::Waiters;
 use super::error::SyncError;
@@ -52,6 +53,7 @@ pub(super) struct Driver {
     store: RefCell<Option<JsStore>>,
     /// A transaction of ours is open.
     writing: Rc<Cell<bool>>,
+    local: Local,
     conn: Cell<Option<ConnId>>,
     last_conn: Cell<ConnId>,
     waiters: Waiters,
@@ -83,6 +85,7 @@ impl Driver {
             work: RefCell::new(Promise::resolve(&JsValue::UNDEFINED)),
             store: RefCell::new(Some(store)),
             writing,
+            local: Local::default(),
             conn: Cell::new(None),
             last_conn: Cell::new(0),
             waiters: Waiters::default(),

@@ -45,6 +45,15 @@ impl JsStore {
         self.connection.close().await;
     }
 
+    /// The tables with rows of this device above a version, and the highest version of all.
+    pub(crate) async fn ours_since(&mut self, since: i64) -> Result<(Vec<String>, i64), StoreError> {
+        self.begin().await?;
+        let found = read::ours_since(&mut self.connection, since).await;
+        let found = self.read(found).await;
+        // Not rolled back: that would make us forget what we know of the schema.
+        self.commit().await.and(found)
+    }
+
     /// What a failed read means: where a table was dropped without its clocks, every read fails.
     async fn failed(&mut self, thrown: JsValue) -> StoreError {
         if let Ok(Some(table)) = schema::orphan(&mut self.connection).await {

@@ -294,9 +294,9 @@ export type PrimaryKey = (string | number | bigint | Uint8Array | null)[];
 export interface AppliedEvent {
   /** Site id (hex) of the device that sent them, or of the relay's log; our own for another tab. */
   readonly from: string;
-  /** "remote": told in every tab. "tab": another tab of this database has written. */
+  /** "remote": told in every tab. "tab": another tab of this database has written and committed. */
   readonly source: "remote" | "tab";
-  /** Table → keys of its rows that changed. A tab names its tables only: the list of keys is empty. So it is for a
+  /** Table → keys of its rows that changed. A tab names its (replicated) tables only: the list of keys is empty. So it is for a
    * message of more than 5000 keys: look at the whole table. */
   readonly tables: Readonly<Record<string, readonly PrimaryKey[]>>;
 }

@@ -127,6 +127,7 @@ impl Driver {
                 if leads {
                     self.feed(Input::LocalChange);
                 }
+                self.told_elsewhere(field(message, "version").as_f64().unwrap_or_default());
                 self.written_elsewhere(&field(message, "tables"));
             }
             ("lead", false) => self.renew_waits(),

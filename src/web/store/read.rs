@@ -154,6 +154,23 @@ pub(super) async fn count(connection: &mut Connection, scan: &Scan) -> Result<u6
     Ok(total)
 }
 
+/// The tables with rows of this device above a version, and the highest version of all. One row of each is looked for:
+/// there may be very many.
+pub(super) async fn ours_since(
+    connection: &mut Connection,
+    since: i64,
+) -> Result<(Vec<String>, i64), JsValue> {
+    let mut found = Vec::new();
+    for table in schema::replicated(connection).await? {
+        let clock = quoted(&[&table, "__crsql_clock"].concat());
+        let sql = ["SELECT 1 FROM ", &clock, " WHERE db_version > ?1 AND site_id = 0 LIMIT 1"].concat();
+        if connection.row(&sql, &[Arg::Integer(since)]).await?.is_some() {
+            found.push(table);
+        }
+    }
+    Ok((found, max_version(connection).await?))
+}
+
 /// All rows of these keys, read where `crsql_changes` itself reads them: filtering that by key would scan it whole.
 pub(super) async fn rows_of(
     connection: &mut Connection,
