@@ -14,6 +14,7 @@ use crsqlite_sync::engine::replica::Input;
 use crsqlite_sync::rules::Rule;
 use crsqlite_sync::wire::{Body, Change, Message, Pk, SENTINEL, SiteId, SyncPush, Value};
 
+use crate::contract::Contract;
 use crate::model::{Database, Op};
 use crate::plan::{KINDS, Kind, Plan};
 use crate::rng::Rng;
@@ -188,6 +189,22 @@ impl Script {
         }
     }
 
+    /// The server of the push-pull contract.
+    fn server(&mut self) -> &mut Contract {
+        match &mut self.world.relay {
+            Relay::Contract(server) => server,
+            Relay::Plain | Relay::Storing(_) => panic!("a world with a server"),
+        }
+    }
+
+    /// A stranger pushes rows to the relay, which takes them for those of this device's connection.
+    fn stranger_uploads(&mut self, by: usize, rows: Vec<Change>) {
+        if let Some(conn) = self.world.devices[by].conn {
+            self.world.at_relay(conn, &stranger_pushes(rows));
+        }
+        self.wait(100);
+    }
+
     fn wait(&mut self, span: u64) {
         if self.stuck.is_none() && self.broken.is_none() {
             let result = self.world.run_for(span);
@@ -290,6 +307,17 @@ fn row(n: i64, x: i64) -> Change {
 
 fn sentinel(n: i64, cl: i64) -> Change {
     Change { cid: SENTINEL.to_owned(), val: Value::Null, col_version: cl, cl, ..row(n, 0) }
+}
+
+/// The same of the table that has a column of REALs.
+fn of_note(n: i64, r: Value) -> Change {
+    let pk = Pk::pack(&[Value::Integer(n)]).expect("one column");
+    Change { table: "notes".to_owned(), pk, cid: "r".to_owned(), val: r, ..row(n, 0) }
+}
+
+fn note(n: i64, r: Value) -> Op {
+    let Change { table, pk, cid, val, .. } = of_note(n, r);
+    Op::Insert { table, pk, set: vec![(cid, val)] }
 }
 
 fn key(n: i64) -> Pk {

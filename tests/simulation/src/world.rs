@@ -376,7 +376,7 @@ impl World {
                 Ok(())
             }
             Event::RelayBeat => {
-                if let Relay::Storing(relay) = &mut self.relay {
+                if let Relay::Storing(relay) = &self.relay {
                     let text = relay.beat();
                     self.tell_others(None, &text);
                 }

@@ -2,9 +2,9 @@
 //! Scripts only; see `directed`.
 
 use crsqlite_sync::rules::Rule;
-use crsqlite_sync::wire::{Change, MAX_DB_VERSION};
+use crsqlite_sync::wire::{Change, MAX_DB_VERSION, Value};
 
-use super::{Directed, SETTLED, insert, plain, row, sentinel, update};
+use super::{Directed, SETTLED, insert, note, of_note, plain, row, sentinel, update};
 
 pub(super) const WORLDS: &[Directed] = &[
     Directed {
@@ -15,6 +15,17 @@ pub(super) const WORLDS: &[Directed] = &[
             let (_, b) = (s.joins(), s.joins());
             s.hears(b, vec![Change { db_version: MAX_DB_VERSION, ..row(1, 1) }]);
             s.writes_and_tells(b, &[insert(2, 2)]);
+        },
+    },
+    Directed {
+        name: "a value is what the column makes of it before it is compared",
+        rule: Rule::Affinity,
+        plan: plain,
+        story: |s| {
+            let (a, _) = (s.joins(), s.joins());
+            s.writes_and_tells(a, &[note(1, Value::Real(7.5))]);
+            s.asks_everybody(a); // nothing is told twice after this
+            s.hears(a, vec![of_note(1, Value::Integer(5))]);
         },
     },
     Directed {
