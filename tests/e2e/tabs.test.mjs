@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 import { BareBrowser } from "./cdp.mjs";
 import { freshUser, Stage, until } from "./harness.mjs";
 import { buildSite } from "./site.mjs";
+import { fillLog } from "./tabs/log.mjs";
 
 /** Nobody leads for longer than this where the leader can say that it goes, or the browser knows. */
 const HANDOFF_MS = 3_000;
@@ -271,6 +272,50 @@ test("a leader that goes to another page lets go; it follows when it comes back"
   t.diagnostic(`alone it comes ${(await leader.page.evaluate(() => window.restored)) ? "out of the back-forward cache" : "anew"}`);
   await leader.stored(3, "alone");
   await context.close();
+});
+
+test("a follower goes on with a long catch-up where a leader that crashed has left it", async (t) => {
+  const rows = 12_000;
+  const context = await profile();
+  await fillLog(stage.relay.url, context.user, rows);
+  const leader = await Tab.open(context, { start: "no" });
+  const follower = await Tab.open(context, { start: "no" });
+  await leader.call("start");
+  await follower.call("start");
+  await until("a third of it", async () => (await follower.call("status")).progress.received > rows / 3);
+  await leader.crash();
+  await follower.becomes("connecting", "catching-up", "live");
+  const there = await follower.call("count");
+  await follower.becomes("live");
+  const { progress } = await follower.call("status");
+  t.diagnostic(`${there} of ${rows} rows were there; received ${progress.received} more`);
+  assert.ok(there > 0 && progress.received <= rows - there + 5_000, `${there}, then ${progress.received}`);
+  assert.equal(await follower.call("count"), rows);
+  assert.deepEqual(await follower.call("heard", "error"), []);
+  await context.close();
+});
+
+test("a leader that is frozen in the middle of a transaction ends it when it thaws, and nothing is lost", async () => {
+  const rows = 12_000;
+  bare.user = freshUser();
+  await fillLog(stage.relay.url, bare.user, rows);
+  const leader = await Tab.open(bare, { start: "no", name: "thawed" });
+  const follower = await Tab.open(bare, { start: "no", name: "thawed" });
+  await follower.page.show();
+  await leader.call("start");
+  await follower.call("start");
+  await until("the first rows", async () => (await follower.call("status")).progress.received > 0);
+  await leader.page.freeze();
+  await until("the follower to take part", () => follower.call("status").then(({ state }) => LEADING.includes(state)));
+  await new Promise((resolve) => setTimeout(resolve, 2_000)); // with or without the database
+  await leader.page.thaw();
+  const [, [standing]] = await elected([leader, follower]);
+  await standing.stored(rows + 1, "afterwards");
+  for (const tab of [leader, follower]) {
+    assert.equal(await tab.call("count"), rows + 1);
+    assert.deepEqual(await tab.call("heard", "error"), []);
+    await tab.page.close();
+  }
 });
 
 test("a client in a worker takes its turn among clients in windows", async (t) => {
