@@ -296,8 +296,8 @@ export interface AppliedEvent {
   readonly from: string;
   /** "remote": told in every tab. "tab": another tab of this database has written and committed. */
   readonly source: "remote" | "tab";
-  /** Table → keys of its rows that changed. A tab names its (replicated) tables only: the list of keys is empty. So it is for a
-   * message of more than 5000 keys: look at the whole table. */
+  /** Table → keys of its rows that changed. A tab names its replicated tables only: the list of keys is empty.
+   * So it is for a message of more than 5000 keys: look at the whole table. */
   readonly tables: Readonly<Record<string, readonly PrimaryKey[]>>;
 }
 
