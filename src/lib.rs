@@ -16,6 +16,7 @@
 
 pub mod engine;
 pub mod rules;
+mod seen;
 pub mod sorted;
 mod text;
 pub mod wire;

@@ -31,6 +31,8 @@ pub struct LogState {
     pub echoed: i64,
     /// The server has shown again what is behind the cursor: it may have started over.
     pub doubt: bool,
+    /// The rows that it has refused are to be sent once more.
+    pub resend: bool,
 }
 
 impl LogState {
@@ -84,6 +86,18 @@ pub struct Meta {
     pub pushed: i64,
     pub first_synced: bool,
     pub last_synced_at: Option<i64>,
+    pub pending_since: Option<PendingSince>,
+}
+
+/// Since when something of ours waits to be stored (plain relay: to be pushed). Persisted: a reload is no news to a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingSince {
+    /// What was stored then,
+    pub stored: i64,
+    /// and the highest version that is known to have waited: with it stored, what waits is newer.
+    pub upto: i64,
+    /// Milliseconds since 1970.
+    pub wall_ms: i64,
 }
 
 impl Meta {
@@ -119,6 +133,7 @@ impl Meta {
                 "pushed" => self.pushed = read(value, Reader::integer).unwrap_or_default(),
                 "first-synced" => self.first_synced = read(value, Reader::boolean).unwrap_or_default(),
                 "last-synced-at" => self.last_synced_at = read(value, Reader::integer),
+                "pending-since" => self.pending_since = PendingSince::read(value),
                 _ => {}
             },
         }
@@ -153,6 +168,12 @@ impl Meta {
         put("first-synced".into(), &|out| out.push_str(if self.first_synced { "true" } else { "false" }));
         if let Some(at) = self.last_synced_at {
             put("last-synced-at".into(), &|out| json::integer(out, at));
+        }
+        if let Some(since) = &self.pending_since {
+            let parts = [since.stored, since.upto, since.wall_ms];
+            put("pending-since".into(), &|out| {
+                json::array(out, &parts, |out, part| json::integer(out, *part))
+            });
         }
         for (site, cursor) in self.received.iter() {
             put(format!("received/{site}"), &|out| cursor.write(out));
@@ -246,6 +267,20 @@ impl Meta {
         self.logs.values_mut().for_each(LogState::reset);
     }
 
+    /// Notes whether anything waits that is not among what is `stored`, where `head` is our highest version.
+    ///
+    /// A write of its own costs a commit: what came while nothing was sent is added when the head is recorded anyway.
+    pub fn note_pending(&mut self, any: bool, stored: i64, head: i64, wall_ms: i64) {
+        self.pending_since = match self.pending_since {
+            _ if !any => None,
+            Some(since) if stored < since.upto => {
+                let all_of_it = stored == since.stored && head <= self.high;
+                Some(PendingSince { upto: if all_of_it { head } else { since.upto }, ..since })
+            }
+            Some(_) | None => Some(PendingSince { stored, upto: head, wall_ms }),
+        };
+    }
+
     /// What the current log has of ours.
     #[must_use]
     pub fn current_log(&self) -> Option<&LogState> {
@@ -283,6 +318,15 @@ fn read_range(reader: &mut Reader<'_>) -> Result<(i64, i64), Fault> {
     Ok((from, upto))
 }
 
+impl PendingSince {
+    fn read(value: &str) -> Option<Self> {
+        match read(value, |reader| reader.list(Reader::integer))?.as_slice() {
+            [stored, upto, wall_ms] => Some(PendingSince { stored: *stored, upto: *upto, wall_ms: *wall_ms }),
+            _ => None,
+        }
+    }
+}
+
 impl RunStart {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
         let mut first = true;
@@ -318,6 +362,7 @@ impl LogState {
                 "cursor" => log.cursor = Some(reader.owned()?),
                 "echoed" => log.echoed = reader.integer()?,
                 "doubt" => log.doubt = reader.boolean()?,
+                "resend" => log.resend = reader.boolean()?,
                 _ => {
                     reader.skip()?;
                 }
@@ -345,6 +390,7 @@ impl LogState {
             log.integer("echoed", self.echoed);
         }
         log.flag("doubt", self.doubt);
+        log.flag("resend", self.resend);
         log.end();
     }
 }
@@ -396,11 +442,12 @@ mod tests {
         meta.high = 9;
         meta.tables = Some(Some(vec!["t".into()]));
         meta.account = Some("me".into());
+        meta.note_pending(true, 2, 9, 1_700_000_000_000);
         let site = SiteId([7; 16]);
         meta.log = Some(site);
         meta.received.insert(site, cursor("x", 4, Some(6)));
         let mut log = LogState { uploaded: 2, ..LogState::default() };
-        (log.cursor, log.echoed, log.doubt) = (Some("\"c\\n1\"".into()), 1, true);
+        (log.cursor, log.echoed, log.doubt, log.resend) = (Some("\"c\\n1\"".into()), 1, true, true);
         log.note_range(3, 4);
         log.note_range(4, 5);
         log.note_range(7, 8);
@@ -415,6 +462,22 @@ mod tests {
         let mut later = meta.clone();
         later.received.clear();
         assert_eq!(later.changes_since(&meta), vec![(format!("received/{site}"), None)]);
+    }
+
+    #[test]
+    fn pending_since_is_when_the_oldest_that_waits_was_first_seen() {
+        let mut meta = Meta { high: 5, ..Meta::default() };
+        let mut noted = |any, stored, head, high, now| {
+            meta.high = high;
+            meta.note_pending(any, stored, head, now);
+            meta.pending_since.map(|since| since.wall_ms)
+        };
+        assert_eq!(noted(true, 5, 6, 5, 100), Some(100), "written offline");
+        assert_eq!(noted(true, 5, 9, 5, 200), Some(100), "and more");
+        assert_eq!(noted(true, 5, 9, 9, 300), Some(100), "read for sending");
+        assert_eq!(noted(true, 7, 9, 9, 400), Some(100), "a part of it is stored");
+        assert_eq!(noted(true, 9, 11, 11, 500), Some(500), "all of it is, and newer rows wait");
+        assert_eq!(noted(false, 11, 11, 11, 600), None);
     }
 
     #[test]

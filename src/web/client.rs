@@ -87,6 +87,21 @@ impl SyncClient {
     }
 
     #[wasm_bindgen(skip_typescript)]
+    pub fn retry(&self, signal: &JsValue) -> Promise {
+        self.driver.wait(Level::Retry, signal)
+    }
+
+    #[wasm_bindgen(skip_typescript, js_name = acceptAccount)]
+    pub fn accept_account(&self) -> Promise {
+        self.driver.wait(Level::Account, &JsValue::UNDEFINED)
+    }
+
+    #[wasm_bindgen(skip_typescript, js_name = exportDiagnostics)]
+    pub fn export_diagnostics(&self) -> Promise {
+        self.driver.diagnostics()
+    }
+
+    #[wasm_bindgen(skip_typescript)]
     pub fn quarantine(&self) -> Promise {
         self.driver.kept(List::Quarantine)
     }

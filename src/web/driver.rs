@@ -7,11 +7,13 @@ mod calls;
 mod line;
 mod link;
 mod local;
+mod report;
 mod session;
 mod waiters;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -54,6 +56,8 @@ pub(super) struct Driver {
     /// A transaction of ours is open.
     writing: Rc<Cell<bool>>,
     local: Local,
+    /// The app has written in this tab, and nobody who counts has looked yet.
+    unread: Cell<bool>,
     conn: Cell<Option<ConnId>>,
     last_conn: Cell<ConnId>,
     waiters: Waiters,
@@ -86,6 +90,7 @@ impl Driver {
             store: RefCell::new(Some(store)),
             writing,
             local: Local::default(),
+            unread: Cell::new(false),
             conn: Cell::new(None),
             last_conn: Cell::new(0),
             waiters: Waiters::default(),
@@ -234,6 +239,11 @@ impl Driver {
 
     /// Appends work on the database; it begins when all earlier work is done.
     fn enqueue(&self, task: impl Future<Output = ()> + 'static) {
+        self.enqueue_boxed(Box::pin(task));
+    }
+
+    /// Apart, so that the wasm holds it once.
+    fn enqueue_boxed(&self, task: Pin<Box<dyn Future<Output = ()>>>) {
         let before = self.work_done();
         let done = future_to_promise(async move {
             let _ = JsFuture::from(before).await;

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use js_sys::{Array, Function};
 use wasm_bindgen::prelude::*;
 
+use super::diagnostics::ErrorLog;
 use super::error::{SyncError, report, report_thrown};
 use super::interop::{field, has_method, object};
 use super::store::site_to_hex;
@@ -53,6 +54,7 @@ pub(super) struct Listeners {
     next: Cell<u32>,
     list: RefCell<Vec<(u32, EventName, Function)>>,
     logger: JsValue,
+    pub(super) errors: ErrorLog,
 }
 
 impl Listeners {
@@ -74,6 +76,9 @@ impl Listeners {
 
     pub(super) fn emit(&self, name: EventName, value: &JsValue) {
         let listening = self.listening(name);
+        if name == EventName::Error {
+            self.errors.note(value);
+        }
         if name == EventName::Error && listening.is_empty() && !self.log("error", value) {
             report(value);
         }
@@ -198,11 +203,11 @@ fn key_value(value: &Value) -> JsValue {
 }
 
 #[allow(clippy::cast_precision_loss)] // counts stay far below 2^53
-fn count(number: u64) -> JsValue {
+pub(super) fn count(number: u64) -> JsValue {
     (number as f64).into()
 }
 
 #[allow(clippy::cast_precision_loss)] // milliseconds since 1970
-fn moment(wall_ms: Option<i64>) -> JsValue {
+pub(super) fn moment(wall_ms: Option<i64>) -> JsValue {
     wall_ms.map_or(JsValue::UNDEFINED, |ms| (ms as f64).into())
 }

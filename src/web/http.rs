@@ -56,6 +56,12 @@ impl HttpTransport {
         request::text(&self.driver.options.url).into()
     }
 
+    /// The app is asked for credentials by the transport, and not by who uses it.
+    #[wasm_bindgen(getter, js_name = asksForAuth)]
+    pub fn asks_for_auth(&self) -> bool {
+        self.driver.options.on_auth_required.is_some()
+    }
+
     #[wasm_bindgen(getter)]
     pub fn state(&self) -> JsValue {
         self.driver.phase().as_str().into()

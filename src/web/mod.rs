@@ -1,6 +1,7 @@
 //! How: the only code that touches JavaScript. Parses options, drives the engine, wraps results.
 
 mod client;
+mod diagnostics;
 mod driver;
 pub mod error;
 mod events;

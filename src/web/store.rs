@@ -54,6 +54,12 @@ impl JsStore {
         self.commit().await.and(found)
     }
 
+    /// What a bug report says of the database beside the state, in the same form.
+    pub(crate) async fn describe(&mut self) -> Result<Vec<(String, String)>, StoreError> {
+        let told = state::describe(&mut self.connection, &self.remote).await;
+        self.read(told).await
+    }
+
     /// What a failed read means: where a table was dropped without its clocks, every read fails.
     async fn failed(&mut self, thrown: JsValue) -> StoreError {
         if let Ok(Some(table)) = schema::orphan(&mut self.connection).await {

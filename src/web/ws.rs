@@ -57,6 +57,12 @@ impl WsTransport {
         if url.is_object() && !url.is_function() { field(url, "href") } else { url.as_string().into() }
     }
 
+    /// The app is asked for credentials by the transport, and not by who uses it.
+    #[wasm_bindgen(getter, js_name = asksForAuth)]
+    pub fn asks_for_auth(&self) -> bool {
+        self.driver.options.on_auth_required.is_function()
+    }
+
     #[wasm_bindgen(getter)]
     pub fn state(&self) -> JsValue {
         self.driver.phase().as_str().into()

@@ -66,7 +66,8 @@ impl Replica {
     pub(super) fn applied(&mut self, after: After, what: What, orphaned: bool) {
         let applied = match what {
             What::Applied(applied) => applied,
-            What::OtherAccount => {
+            What::OtherAccount(account) => {
+                self.other_account = account;
                 let text = "this database was synced with another account: open another one for this account";
                 self.halt(Problem::fatal("account-changed", text));
                 return;
@@ -97,6 +98,7 @@ impl Replica {
         if applied.reset {
             // What the log said before it lost its rows is void.
             self.tasks.retain(|task| !matches!(task, Task::Acked(_)));
+            self.refused.clear();
         }
         let Some(conn) = &mut self.conn else { return };
         if let Mode::Storing(upload) = &mut conn.mode

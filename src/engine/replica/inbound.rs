@@ -34,7 +34,10 @@ impl Replica {
             return;
         }
         match Message::decode(text) {
-            Ok(Decoded::Message(message)) => self.message(message),
+            Ok(Decoded::Message(message)) => {
+                self.trace.message(false, &message, text.len(), self.now.wall_ms);
+                self.message(message);
+            }
             Ok(Decoded::UnknownType(_)) => {}
             Err(error) => {
                 let problem = Problem::fatal(error.code(), error.to_string());

@@ -78,7 +78,7 @@ pub enum Input {
     Wait { wait: WaitId, level: Level },
     /// The waiter lost interest.
     Cancel { wait: WaitId },
-    /// The app has answered an account change: go on with this account.
+    /// The app has answered an account change: go on with the account that was refused.
     AcceptAccount,
     /// A deadline of [`super::Replica::poll_timeout`] has passed.
     Timeout,
@@ -97,6 +97,10 @@ pub enum Level {
     Round,
     /// The same, after what was exchanged with the remote was forgotten.
     Resync,
+    /// What was kept aside was tried again here, and what was refused was sent again and answered.
+    Retry,
+    /// Whatever account was refused and then accepted is ours now.
+    Account,
 }
 
 /// A page of a pull.
@@ -249,9 +253,10 @@ pub struct Status {
     pub state: State,
     /// A stable word or code for why, where the state alone does not say.
     pub reason: Option<String>,
-    /// Local changes (rows of `crsql_changes`) that no relay has stored yet, or that were not pushed to a plain one.
+    /// Local changes (rows of `crsql_changes`) that no relay has stored yet, or that were not pushed to a plain one. At
+    /// least 1 from the announcement of a write until it was counted.
     pub pending_changes: u64,
-    /// Wall-clock milliseconds at which the oldest of them was first seen pending.
+    /// Wall-clock milliseconds at which the oldest of them was first seen pending. Persisted.
     pub oldest_pending_at: Option<i64>,
     /// Wall-clock milliseconds at which this database last knew that it was up to date. Persisted.
     pub last_synced_at: Option<i64>,
@@ -271,7 +276,7 @@ pub struct Status {
 pub struct Progress {
     /// Changes received.
     pub received: u64,
-    /// Changes sent.
+    /// Changes that were taken (plain relay: handed to it).
     pub sent: u64,
     /// Versions of the remote clock still to come, when it says so.
     pub remaining_versions: Option<u64>,

@@ -29,11 +29,13 @@ pub(super) enum Task {
     Apply(Box<Apply>, After),
     Acked(Acked),
     Poll,
+    /// Tries what was kept aside, because the app has asked for it.
+    Retry,
     Barrier(WaitId),
     CaughtUp,
     /// Somebody else speaks for our site: if this transaction is still ours to make, it is a copy.
     Doubled,
-    AcceptAccount,
+    AcceptAccount(Option<String>),
     /// Adds up what is held, from this place on.
     Digest(KeyPlace),
     /// Forgets what was exchanged with the remote; `rejected`: also what it refused.
@@ -79,16 +81,22 @@ impl Task {
         }
     }
 
+    /// What is pending is counted with it.
+    fn counts(&self) -> bool {
+        matches!(self, Task::Start(_) | Task::Read | Task::Poll | Task::Retry | Task::Barrier(_))
+    }
+
     /// Worth doing when the connection that led to it is gone.
     pub(super) fn outlives_connection(&self) -> bool {
         match self {
             Task::Start(_)
             | Task::Acked(_)
             | Task::Poll
+            | Task::Retry
             | Task::Barrier(_)
             | Task::CaughtUp
             | Task::Doubled
-            | Task::AcceptAccount
+            | Task::AcceptAccount(_)
             | Task::Digest(_)
             | Task::Resync { .. } => true,
             Task::Request(_) | Task::Answer(_) | Task::Read | Task::Beat | Task::Apply(..) => false,
@@ -103,6 +111,8 @@ pub(super) struct Running {
     pub(super) task: Task,
     /// Its connection is gone: the outcome is noted, nothing follows from it.
     pub(super) orphaned: bool,
+    /// It counts what was written before it.
+    pub(super) counts: bool,
 }
 
 impl Replica {
@@ -125,7 +135,8 @@ impl Replica {
                 self.next_job += 1;
                 let job = self.next_job;
                 self.outputs.push_back(Output::Run { job, run, what });
-                self.running = Some(Running { id: job, task, orphaned: false });
+                let counts = task.counts() && std::mem::take(&mut self.uncounted);
+                self.running = Some(Running { id: job, task, orphaned: false, counts });
                 return;
             }
         }
@@ -153,8 +164,9 @@ impl Replica {
             Task::Apply(apply, _) => Some(Job::Apply(apply.clone())),
             Task::Acked(acked) => Some(Job::Acked(Box::new(acked.clone()))),
             Task::Poll | Task::Barrier(_) => Some(Job::Poll { scope }),
+            Task::Retry => Some(Job::Retry { scope }),
             Task::CaughtUp => Some(Job::CaughtUp { wall_ms: self.now.wall_ms }),
-            Task::AcceptAccount => Some(Job::AcceptAccount),
+            Task::AcceptAccount(account) => Some(Job::AcceptAccount { account: account.clone() }),
             Task::Digest(from) => Some(Job::Digest { from: from.clone(), scope: self.slice() }),
             Task::Resync { rejected } => Some(Job::Resync { rejected: *rejected }),
         }
@@ -165,14 +177,21 @@ impl Replica {
         if self.running.as_ref().is_none_or(|running| running.id != job) {
             return;
         }
-        let Some(Running { task, orphaned, .. }) = self.running.take() else { return };
+        let Some(Running { task, orphaned, counts, .. }) = self.running.take() else { return };
         match result {
             Ok(outcome) => {
                 self.job_failures = 0;
+                let again = matches!(task, Task::Retry) || !self.view.resend;
                 self.look(&outcome);
                 self.follow(task, outcome.what, orphaned);
+                if again && self.view.resend {
+                    self.resend();
+                }
             }
-            Err(error) => self.job_failed(task, orphaned, &error),
+            Err(error) => {
+                self.uncounted |= counts;
+                self.job_failed(task, orphaned, &error);
+            }
         }
     }
 
@@ -205,14 +224,14 @@ impl Replica {
                 self.dirty |= self.view.pending != Some(0);
                 self.check_log_gap();
             }
-            Task::Poll => self.polled(what),
+            Task::Poll | Task::Retry => self.polled(what),
             Task::Barrier(wait) => {
                 self.reached_barrier(wait);
                 self.polled(what);
             }
             Task::CaughtUp => {}
             Task::Doubled => self.tell_of_clone(self.config.site),
-            Task::AcceptAccount => {
+            Task::AcceptAccount(_) => {
                 if let Some(conn) = &mut self.conn {
                     conn.restart(self.now.at);
                 }
@@ -243,6 +262,7 @@ impl Replica {
         if rewound && let Some(conn) = &mut self.conn {
             conn.ask_again_now(self.now.at);
         }
+        self.retried(rewound);
         if self.unsent() {
             self.dirty = true;
         }

@@ -19,6 +19,7 @@ mod jobs;
 mod plain;
 mod records;
 mod show;
+mod trace;
 mod upload;
 mod wait;
 
@@ -26,12 +27,14 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 pub use io::*;
+pub use trace::Frame;
 
 use self::conn::{Conn, Mode};
 use self::digest::Proof;
 use self::jobs::{Running, Task};
 use self::records::Recount;
 use self::show::Counters;
+use self::trace::Trace;
 use self::wait::Wait;
 use super::clock::{Jitter, Now};
 use super::store::Budget;
@@ -89,6 +92,10 @@ pub struct Replica {
     conn: Option<Conn>,
     /// Something may have changed that was not read yet.
     dirty: bool,
+    /// Something was written that was not counted yet.
+    uncounted: bool,
+    /// The account of the log that we have refused.
+    other_account: Option<String>,
     last_read: Option<Duration>,
     poll_at: Option<Duration>,
     /// Halved while the peer finds messages too large.
@@ -100,6 +107,7 @@ pub struct Replica {
     proof: Proof,
     waits: Vec<Wait>,
     counters: Counters,
+    trace: Trace,
     status: Status,
     shown: Status,
 }
@@ -128,6 +136,8 @@ impl Replica {
             link: LinkState::Connecting { retry_at: None },
             conn: None,
             dirty: false,
+            uncounted: false,
+            other_account: None,
             last_read: None,
             poll_at: None,
             refused: BTreeSet::new(),
@@ -136,6 +146,7 @@ impl Replica {
             proof: Proof::default(),
             waits: Vec::new(),
             counters: Counters::default(),
+            trace: Trace::default(),
             shown: status.clone(),
             status,
         }
@@ -145,6 +156,11 @@ impl Replica {
     #[must_use]
     pub fn status(&self) -> &Status {
         &self.status
+    }
+
+    /// The last messages, oldest first: what can be told of them to anybody.
+    pub fn frames(&self) -> impl Iterator<Item = &Frame> {
+        self.trace.frames()
     }
 
     /// The next thing to do, in order.
@@ -168,7 +184,7 @@ impl Replica {
             Input::ServerPush { conn, changes } => self.server_push(conn, &changes),
             Input::Probe => self.probe(),
             Input::JobDone { job, result } => self.job_done(job, result),
-            Input::LocalChange => self.dirty = true,
+            Input::LocalChange => (self.dirty, self.uncounted) = (true, true),
             Input::SyncNow => self.sync_now(),
             Input::Wait { wait, level } => self.wait(wait, level),
             Input::Cancel { wait } => self.waits.retain(|waiting| waiting.id != wait),
@@ -238,6 +254,7 @@ impl Replica {
         self.refused.clear();
         // A job that is out ends by itself; its answer is not ours any more.
         self.running = None;
+        self.uncounted = false;
         self.abort_calls();
         self.conn = None;
         self.recount.stop();
@@ -269,7 +286,8 @@ impl Replica {
             && problem.code == "account-changed"
         {
             self.phase = Phase::Running(run.clone());
-            self.push_front(Task::AcceptAccount);
+            let account = self.other_account.take();
+            self.push_front(Task::AcceptAccount(account));
         }
     }
 
@@ -284,6 +302,9 @@ impl Replica {
                 self.phase = Phase::Stopped;
                 self.start(run);
             }
+        }
+        if let LinkState::Failed { .. } = self.link {
+            self.link = LinkState::Connecting { retry_at: None }; // the transport was told to try again
         }
         self.jobs_not_before = None;
         self.dirty = true;
@@ -362,13 +383,19 @@ impl Replica {
     }
 
     fn scope(&self) -> Scope {
-        Scope { tables: self.config.tables.clone(), budget: self.budget }
+        let pushed = match self.conn.as_ref().map(|conn| &conn.mode) {
+            Some(Mode::Plain(plain)) if !plain.unread => plain.read,
+            Some(Mode::Plain(_) | Mode::Probing(_) | Mode::Storing(_) | Mode::Records(_)) | None => 0,
+        };
+        Scope { tables: self.config.tables.clone(), budget: self.budget, pushed, wall_ms: self.now.wall_ms }
     }
 
     fn send(&mut self, body: Body) {
         let Some(conn) = &self.conn else { return };
         let message = Message { site_id: self.config.site, timestamp: self.now.wall_ms, body };
-        self.outputs.push_back(Output::Send { conn: conn.id, text: message.encode() });
+        let text = message.encode();
+        self.trace.message(true, &message, text.len(), self.now.wall_ms);
+        self.outputs.push_back(Output::Send { conn: conn.id, text });
     }
 
     fn is_ours(&self, site: SiteId) -> bool {

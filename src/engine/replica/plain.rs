@@ -78,6 +78,8 @@ impl Replica {
         let Some(Mode::Plain(plain)) = self.conn.as_mut().map(|conn| &mut conn.mode) else { return };
         plain.read = head;
         plain.unread = false;
+        // Booked with the next count: of a push that never left nobody says that it has.
+        self.view.pending = Some(0);
         let rows = match changes {
             Some(rows) if rows.is_empty() => return,
             Some(rows) => rows,

@@ -230,6 +230,7 @@ impl Replica {
     }
 
     fn call_ended_badly(&mut self, call: CallId, failure: &Failure) {
+        self.trace_call(false, "call_failed", 0, &mut std::iter::empty());
         let now = self.now.at;
         let jitter = 0.75 + self.jitter.unit() / 2.0;
         let Some(records) = self.records() else { return };

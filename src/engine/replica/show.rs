@@ -11,6 +11,7 @@ pub(super) struct Counters {
     pub(super) sent: u64,
     pub(super) remaining: Option<u64>,
     pub(super) round_trip: Option<Duration>,
+    /// When something was first seen pending, where no transaction has booked it yet.
     pending_since: Option<i64>,
 }
 
@@ -42,7 +43,8 @@ impl Replica {
     /// Recomputes the status and says so if it has changed.
     pub(super) fn show(&mut self) {
         let (state, reason) = self.state();
-        let pending = self.view.pending.unwrap_or(0);
+        let covers = self.running.as_ref().is_some_and(|running| running.counts);
+        let pending = self.view.pending.unwrap_or(0).max(u64::from(self.uncounted || covers));
         self.counters.pending_since = match (pending, self.counters.pending_since) {
             (0, _) => None,
             (_, Some(since)) => Some(since),
@@ -57,7 +59,10 @@ impl Replica {
             state,
             reason,
             pending_changes: pending,
-            oldest_pending_at: self.counters.pending_since,
+            oldest_pending_at: self
+                .counters
+                .pending_since
+                .map(|seen| self.view.pending_since.unwrap_or(seen)),
             last_synced_at: self.view.last_synced_at,
             verified_at: self.proof.verified_at,
             quarantined: self.view.quarantined.unwrap_or(0),

@@ -161,8 +161,13 @@ impl Replica {
         let first = upload.kept == Kept::Unsent;
         upload.kept = Kept::Sent;
         if first {
+            let none = kept.is_empty();
             let kept = kept.into_iter().filter(|change| self.has_to_be_sent(change)).collect();
             let mut parts = split(kept, budget).into_iter().peekable();
+            if parts.peek().is_none() && !none {
+                // All of them were refused on this connection already: settled.
+                self.send_nothing(base, base, true, now);
+            }
             while let Some(part) = parts.next() {
                 messages.push((part, base, parts.peek().is_none()));
             }
@@ -178,15 +183,30 @@ impl Replica {
             self.send_one(rows, base, current, kept, now);
         }
         if nothing && current > base {
-            // Versions without a row for this log: nothing to send, nothing to wait for but what went before.
-            if let Some(upload) = self.conn.as_mut().and_then(|conn| conn.mode.upload_mut()) {
-                let rows = Vec::new();
-                let sent =
-                    Sent { reference: None, base, current, rows, kept: false, acked: true, sent_at: now };
-                upload.window.push_back(sent);
-            }
-            self.book_settled(None, Vec::new());
+            // Versions without a row for this log: nothing to wait for but what went before.
+            self.send_nothing(base, current, false, now);
         }
+    }
+
+    fn send_nothing(&mut self, base: i64, current: i64, kept: bool, now: Duration) {
+        if let Some(upload) = self.conn.as_mut().and_then(|conn| conn.mode.upload_mut()) {
+            let rows = Vec::new();
+            let sent = Sent { reference: None, base, current, rows, kept, acked: true, sent_at: now };
+            upload.window.push_back(sent);
+        }
+        self.book_settled(None, Vec::new(), Vec::new());
+    }
+
+    /// What was refused gets another chance: the next read for sending brings it. What is on its way goes again.
+    pub(super) fn resend(&mut self) {
+        self.refused.clear();
+        let uploaded = self.view.uploaded;
+        self.abort_push();
+        let upload = self.conn.as_mut().and_then(|conn| conn.mode.upload_mut());
+        if let Some(upload) = upload.filter(|upload| !upload.held) {
+            upload.restart(uploaded);
+        }
+        self.dirty = true;
     }
 
     /// Not refused for good, and not known to be there.
@@ -212,7 +232,6 @@ impl Replica {
         if called {
             return; // one after the other: `records` does
         }
-        self.counters.sent += rows.len() as u64;
         self.send(Body::Push(SyncPush {
             changes: rows.into_iter().map(Ok).collect(),
             base_version: base,
@@ -236,22 +255,33 @@ impl Replica {
         sent.acked = true;
         self.counters.round_trip = Some(now.saturating_sub(sent.sent_at));
         let rows = std::mem::take(&mut sent.rows);
+        self.counters.sent += rows.len() as u64;
         let rejected = refused_rows(&rows, &ack.rejected);
+        let bad = |at: &usize| ack.rejected.iter().any(|rejected| rejected.index == *at);
+        let taken = rows.into_iter().enumerate().filter(|(at, _)| !bad(at)).map(|(_, row)| row).collect();
         self.healthy();
-        self.book_settled(ack.relay, rejected);
+        self.book_settled(ack.relay, taken, rejected);
     }
 
-    /// Books what is acknowledged without a gap, where it stands in the log, and what was refused.
-    pub(super) fn book_settled(&mut self, place: Option<Place>, rejected: Vec<(Change, RowCode)>) {
+    /// Books what is acknowledged without a gap, where it stands in the log, what was taken and what was refused.
+    pub(super) fn book_settled(
+        &mut self,
+        place: Option<Place>,
+        mut taken: Vec<Change>,
+        rejected: Vec<(Change, RowCode)>,
+    ) {
+        if self.view.rejected == Some(0) {
+            taken.clear(); // there is no list that they could leave
+        }
         let wall_ms = self.now.wall_ms;
         let Some(upload) = self.conn.as_mut().and_then(|conn| conn.mode.upload_mut()) else { return };
         let (steps, kept) = upload.settled();
         let log = upload.log;
-        if steps.is_empty() && place.is_none() && rejected.is_empty() {
+        if steps.is_empty() && place.is_none() && rejected.is_empty() && taken.is_empty() {
             return;
         }
         self.refused.extend(rejected.iter().map(|(change, _)| row_id(change)));
-        self.tasks.push_back(Task::Acked(Acked { log, steps, place, kept, rejected, wall_ms }));
+        self.tasks.push_back(Task::Acked(Acked { log, steps, place, kept, taken, rejected, wall_ms }));
     }
 
     /// Drops what waits to be booked; a refusal that stands in no list was none.
@@ -305,7 +335,7 @@ impl Replica {
             self.halve(size);
         }
         if !rejected.is_empty() {
-            self.book_settled(None, rejected);
+            self.book_settled(None, Vec::new(), rejected);
         }
         if ours {
             let problem = Problem::passing("peer-error", text);
@@ -363,7 +393,8 @@ impl Replica {
         let rejected: Vec<_> = rows.into_iter().map(|row| (row, RowCode::TooLarge)).collect();
         self.refused.extend(rejected.iter().map(|(change, _)| row_id(change)));
         let wall_ms = self.now.wall_ms;
-        let acked = Acked { log, steps: Vec::new(), place: None, kept: false, rejected, wall_ms };
+        let (steps, taken) = (Vec::new(), Vec::new());
+        let acked = Acked { log, steps, place: None, kept: false, taken, rejected, wall_ms };
         self.tasks.push_back(Task::Acked(acked));
     }
 

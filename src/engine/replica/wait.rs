@@ -2,7 +2,7 @@
 
 use super::conn::Mode;
 use super::jobs::Task;
-use super::{Level, Output, Phase, Problem, Replica, WaitId};
+use super::{Level, LinkState, Output, Phase, Problem, Replica, WaitId};
 
 #[derive(Debug)]
 pub(super) struct Wait {
@@ -10,6 +10,8 @@ pub(super) struct Wait {
     level: Level,
     /// The head of our clock when the barrier was taken, once it has been read.
     target: Option<i64>,
+    /// A retry has made room for rows that have to be asked for.
+    asks: bool,
 }
 
 impl Replica {
@@ -19,9 +21,11 @@ impl Replica {
             self.outputs.push_back(Output::Settled { wait: id, result: Err(problem) });
             return;
         }
-        self.waits.push(Wait { id, level, target: None });
-        if level == Level::Resync {
-            self.tasks.push_back(Task::Resync { rejected: true });
+        self.waits.push(Wait { id, level, target: None, asks: false });
+        match level {
+            Level::Resync => self.tasks.push_back(Task::Resync { rejected: true }),
+            Level::Retry => self.tasks.push_back(Task::Retry),
+            Level::FirstSync | Level::Sent | Level::Stored | Level::Round | Level::Account => {}
         }
         self.tasks.push_back(Task::Barrier(id));
         self.dirty = true;
@@ -32,6 +36,12 @@ impl Replica {
         if let Some(wait) = self.waits.iter_mut().find(|wait| wait.id == id) {
             wait.target = Some(head);
         }
+    }
+
+    /// What was kept aside was tried.
+    pub(super) fn retried(&mut self, rewound: bool) {
+        let tried = self.waits.iter_mut().filter(|wait| wait.level == Level::Retry && wait.target.is_none());
+        tried.for_each(|wait| wait.asks |= rewound);
     }
 
     pub(super) fn fail_waits(&mut self, problem: &Problem) {
@@ -58,7 +68,10 @@ impl Replica {
             return Some(Err(problem.clone()));
         }
         if wait.level == Level::FirstSync {
-            return self.view.first_synced.then_some(Ok(()));
+            return if self.view.first_synced { Some(Ok(())) } else { self.gave_up() };
+        }
+        if let Some(given_up) = self.gave_up() {
+            return Some(given_up);
         }
         let target = wait.target?;
         let conn = self.conn.as_ref();
@@ -73,12 +86,14 @@ impl Replica {
         let plain = matches!(mode, Some(Mode::Plain(_)));
         match wait.level {
             Level::FirstSync => None,
+            Level::Account => Some(Ok(())),
+            Level::Retry if !wait.asks && (plain || !self.view.resend) => Some(Ok(())),
             Level::Sent => sent.then_some(Ok(())),
             Level::Stored if plain => {
                 Some(Err(Problem::fatal("not-storing", "this relay forwards and does not store")))
             }
             Level::Stored => stored.then_some(Ok(())),
-            Level::Round | Level::Resync => {
+            Level::Round | Level::Resync | Level::Retry => {
                 if let Some(Mode::Records(records)) = mode
                     && let Some(problem) = records.problem()
                 {
@@ -88,8 +103,21 @@ impl Replica {
                 let settled = if plain { sent } else { stored && conn.is_some_and(|c| c.asks.is_empty()) };
                 let applying = self.tasks.iter().any(|task| matches!(task, Task::Apply(..)));
                 let called = !matches!(mode, Some(Mode::Records(records)) if !records.is_done());
-                (answered && called && settled && !applying && self.running.is_none()).then_some(Ok(()))
+                let resent = plain || wait.level != Level::Retry || !self.view.resend;
+                let done = answered && called && settled && resent && !applying;
+                (done && self.running.is_none()).then_some(Ok(()))
             }
+        }
+    }
+
+    /// The transport has stopped by itself: nothing comes about before somebody starts it again.
+    fn gave_up(&self) -> Option<Result<(), Problem>> {
+        match (&self.conn, &self.link) {
+            (None, LinkState::Failed { reason }) => {
+                let message = ["the transport has failed: ", reason].concat();
+                Some(Err(Problem { code: "gave-up", message, retryable: true }))
+            }
+            _ => None,
         }
     }
 }

@@ -7,17 +7,20 @@ use crate::engine::affinity::Affinity;
 use crate::engine::meta::{LogState, Meta};
 use crate::engine::store::{KeptRow, List, Schema, Store, StoreError};
 use crate::rules::{self, Rule};
+use crate::seen::{self, Seen};
 use crate::sorted::sorted;
 use crate::wire::{BadRow, Change, Cursor, Pk, Place, Row, RowCode, Run, SiteId, Value};
 
 /// How many rows the quarantine holds.
 pub(super) const QUARANTINE_ROWS: usize = 10_000;
+/// How often rows of one message are tried.
+const MOST_TRIALS: usize = 16;
 
 pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Result<What, StoreError> {
     let mut applied = Applied::default();
     if let Some(durable) = &apply.durable {
         match judge(&mut txn.meta, apply.sender, durable) {
-            Verdict::OtherAccount => return Ok(What::OtherAccount),
+            Verdict::OtherAccount => return Ok(What::OtherAccount(durable.account.clone())),
             Verdict::Less => applied.reset = true,
             Verdict::Stands => {}
         }
@@ -25,7 +28,14 @@ pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Resu
     let before = txn.store.max_version().await?;
     // Whose cursor moves over these rows: of a forwarded push it is the log's, not the device's.
     let owner = apply.log.unwrap_or(apply.sender);
-    let held = txn.meta.received.get(&owner).cloned();
+    let mut held = txn.meta.received.get(&owner).cloned();
+    if let Advance::Answer { run, base: 0, .. } = &apply.advance
+        && held.as_ref().is_some_and(|held| held.run != *run)
+    {
+        // From the beginning: what found no room before comes again now.
+        txn.meta.rewind.remove(&owner);
+        held = None;
+    }
     let mut refused = false;
     if !apply.rows.is_empty() {
         let schema = txn.store.schema().await?;
@@ -38,7 +48,7 @@ pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Resu
         let merged = merge_rows(txn.store, &schema, apply.tables.as_ref(), apply.rows.clone()).await?;
         applied.taken = merged.keys_taken;
         applied.quarantined = merged.refused.len();
-        refused = merged.refused.iter().any(|bad| bad.code == RowCode::Refused);
+        refused = merged.refused.iter().any(|(_, bad)| bad.code == RowCode::Refused);
         keep_aside(txn, apply.sender, (owner, held.as_ref()), &merged, schema.version).await?;
         applied.touched = merged.keys;
         if !rules::holds(Rule::SendersClock) {
@@ -182,7 +192,8 @@ pub(super) struct Merged {
     /// Keys of the rows that were taken.
     pub(super) keys: Vec<(String, Pk)>,
     pub(super) keys_taken: usize,
-    pub(super) refused: Vec<BadRow>,
+    /// With their places among the rows, in order.
+    pub(super) refused: Vec<(usize, BadRow)>,
 }
 
 /// Fits rows to the schema and merges those that fit; rows of other tables than `tables` are passed over.
@@ -192,50 +203,60 @@ pub(super) async fn merge_rows<S: Store>(
     tables: Option<&Vec<String>>,
     rows: Vec<Row>,
 ) -> Result<Merged, StoreError> {
-    let mut refused = Vec::new();
-    let mut fitting = Vec::with_capacity(rows.len());
-    for row in rows {
+    let (mut originals, mut fitted) = (Vec::new(), Vec::new());
+    let mut fates: Vec<Option<BadRow>> = Vec::with_capacity(rows.len());
+    for (at, row) in rows.into_iter().enumerate() {
+        let mut fate = None;
         match row {
-            Err(bad) => refused.push(bad),
+            Err(bad) => fate = Some(bad),
             Ok(change) if tables.is_some_and(|tables| !tables.contains(&change.table)) => {}
             Ok(change) => match fit(schema, &change) {
-                Ok(fitted) => fitting.push((change, fitted)),
-                Err(code) => refused.push(BadRow { code, text: change.to_json() }),
+                Ok(fits) => {
+                    originals.push((at, change));
+                    fitted.push(fits);
+                }
+                Err(code) => fate = Some(BadRow { code, text: change.to_json() }),
             },
         }
+        fates.push(fate);
     }
-    let (originals, fitted): (Vec<Change>, Vec<Change>) = fitting.into_iter().unzip();
     let failed = merge_all(store, &fitted).await?;
-    for (index, code) in &failed {
-        if let Some(change) = originals.get(*index) {
-            refused.push(BadRow { code: *code, text: change.to_json() });
+    let mut failed = failed.into_iter().peekable();
+    let mut keys = Vec::new();
+    for ((index, fits), (at, original)) in fitted.into_iter().enumerate().zip(originals) {
+        match (failed.next_if(|(bad, _)| *bad == index), fates.get_mut(at)) {
+            (Some((_, code)), Some(fate)) => *fate = Some(BadRow { code, text: original.to_json() }),
+            _ => keys.push((fits.table, fits.pk)),
         }
     }
-    let keys: Vec<(String, Pk)> = fitted
-        .into_iter()
-        .enumerate()
-        .filter(|(index, _)| !failed.iter().any(|(bad, _)| bad == index))
-        .map(|(_, change)| (change.table, change.pk))
-        .collect();
     let keys_taken = keys.len();
     let mut keys = sorted(keys);
     keys.dedup();
+    let refused = fates.into_iter().enumerate().filter_map(|(at, fate)| Some((at, fate?))).collect();
     Ok(Merged { keys, keys_taken, refused })
 }
 
 /// Merges, and tries what was refused again as long as that helps: a check over two columns or a trigger may refuse a
-/// row only because another one of the same message came after it.
+/// row only because another one of the same message came after it. Returns the places of those that fail, in order.
 async fn merge_all<S: Store>(store: &mut S, rows: &[Change]) -> Result<Vec<(usize, RowCode)>, StoreError> {
     let mut failed = store.merge(rows).await?;
     let mut tried = rows.len();
-    while !failed.is_empty() && failed.len() < tried {
+    for _ in 0..MOST_TRIALS {
+        if failed.is_empty() || failed.len() == tried {
+            break;
+        }
         tried = failed.len();
+        // The other way round: rows that wait for each other in a long chain come after each other in one of the two.
+        failed.reverse();
         let again: Vec<Change> = failed.iter().filter_map(|(index, _)| rows.get(*index)).cloned().collect();
         let still = store.merge(&again).await?;
         failed = still
             .into_iter()
             .filter_map(|(place, code)| failed.get(place).map(|(index, _)| (*index, code)))
             .collect();
+    }
+    if failed.first().map(|(index, _)| index) > failed.last().map(|(index, _)| index) {
+        failed.reverse();
     }
     Ok(failed)
 }
@@ -285,11 +306,16 @@ async fn keep_aside<S: Store>(
         return Ok(());
     }
     let kept = txn.store.kept(List::Quarantine).await?;
+    let mut seen = Seen::with_room(kept.len() + merged.refused.len());
+    for row in &kept {
+        seen.insert(seen::digest(row.row.as_bytes()));
+    }
     let mut rows: Vec<KeptRow> = Vec::new();
-    for bad in &merged.refused {
+    for (_, bad) in &merged.refused {
         let row = KeptRow { peer: sender, row: bad.text.clone(), code: bad.code, schema };
         let known = |other: &KeptRow| other.peer == row.peer && other.row == row.row;
-        if !kept.iter().any(known) && !rows.iter().any(known) {
+        let maybe_known = seen.insert(seen::digest(row.row.as_bytes()));
+        if !maybe_known || !kept.iter().chain(&rows).any(known) {
             rows.push(row);
         }
     }
@@ -306,24 +332,6 @@ async fn keep_aside<S: Store>(
     txn.quarantined = Some((kept.len() + rows.len()) as u64);
     txn.store.keep(List::Quarantine, &rows).await?;
     Ok(())
-}
-
-/// Writes kept rows anew with the reason and the schema of their latest trial.
-pub(super) async fn restate<S: Store>(
-    store: &mut S,
-    still: &[KeptRow],
-    merged: &Merged,
-    schema: i64,
-) -> Result<(), StoreError> {
-    let renewed: Vec<KeptRow> = still
-        .iter()
-        .map(|row| {
-            let code = merged.refused.iter().find(|bad| bad.text == row.row).map_or(row.code, |bad| bad.code);
-            KeptRow { code, schema, ..row.clone() }
-        })
-        .collect();
-    store.forget(List::Quarantine, still).await?;
-    store.keep(List::Quarantine, &renewed).await
 }
 
 #[cfg(test)]

@@ -53,7 +53,8 @@ pub(super) async fn has_started_over<S: Store>(
     Ok(known.count() > REPEATED)
 }
 
-fn says_the_same(one: &Change, other: &Change) -> bool {
+/// Whether two rows of one key are the same write.
+pub(super) fn says_the_same(one: &Change, other: &Change) -> bool {
     one.cid == other.cid
         && one.val == other.val
         && one.col_version == other.col_version

@@ -47,12 +47,18 @@ pub enum Job {
     Poll {
         scope: Scope,
     },
+    /// Tries what was kept aside again, whatever the schema says: the app may have relaxed a trigger.
+    Retry {
+        scope: Scope,
+    },
     /// Everything that was asked has been answered and applied.
     CaughtUp {
         wall_ms: i64,
     },
-    /// The app has accepted another account: the state of the old one is dropped.
-    AcceptAccount,
+    /// The app has accepted this account: the state of the old one is dropped.
+    AcceptAccount {
+        account: Option<String>,
+    },
     /// Adds up what is held, from this place on: one slice of it.
     Digest {
         from: KeyPlace,
@@ -69,6 +75,9 @@ pub enum Job {
 pub struct Scope {
     pub tables: Option<Vec<String>>,
     pub budget: Budget,
+    /// Up to where our own rows were handed to a plain relay over this connection; 0 where nothing was.
+    pub pushed: i64,
+    pub wall_ms: i64,
 }
 
 /// Where an answer begins.
@@ -155,6 +164,8 @@ pub struct Acked {
     pub place: Option<Place>,
     /// The quarantine's rows were among them.
     pub kept: bool,
+    /// Rows that were taken, where any stand in the rejected list: these, and what they overwrote, leave it.
+    pub taken: Vec<Change>,
     pub rejected: Vec<(Change, RowCode)>,
     pub wall_ms: i64,
 }
@@ -182,6 +193,10 @@ pub struct View {
     pub head: i64,
     /// Local changes that are not stored (plain relay: not pushed); `None` where the job did not count.
     pub pending: Option<u64>,
+    /// Milliseconds since 1970; see [`super::meta::PendingSince`].
+    pub pending_since: Option<i64>,
+    /// The rejected rows have yet to be sent again.
+    pub resend: bool,
     pub first_synced: bool,
     pub last_synced_at: Option<i64>,
     /// Sizes of the lists, where the job touched them.
@@ -214,16 +229,16 @@ pub enum What {
     Upload {
         base: i64,
         current: i64,
-        /// Well-formed rows that were kept aside, as they came; they go first.
+        /// Well-formed rows that were kept aside, as they came, and those that get another chance; they go first.
         kept: Vec<Change>,
         changes: Vec<Change>,
     },
     Applied(Applied),
-    /// The answer is of another account: nothing was done.
-    OtherAccount,
+    /// The answer is of another account, this one: nothing was done.
+    OtherAccount(Option<String>),
     Acked,
     Polled {
-        /// The schema has changed: rows were tried again, cursors may have gone back.
+        /// The schema has changed, or the app has asked: rows were tried again, cursors may have gone back.
         retried: Vec<(String, Pk)>,
         rewound: bool,
     },
@@ -283,16 +298,22 @@ async fn program<S: Store>(store: &mut S, run: &Run, job: &Job) -> Result<Outcom
         Job::Apply(apply) => apply::apply(&mut txn, apply).await?,
         Job::Acked(acked) => book::acked(&mut txn, acked).await?,
         Job::Poll { scope } => start::poll(&mut txn, scope.tables.as_ref()).await?,
+        Job::Retry { scope } => start::retry(&mut txn, scope.tables.as_ref(), true, true).await?,
         Job::CaughtUp { wall_ms } => book::caught_up(&mut txn, *wall_ms).await?,
-        Job::AcceptAccount => book::accept_account(&mut txn).await?,
+        Job::AcceptAccount { account } => book::accept_account(&mut txn, account).await?,
         Job::Digest { from, scope } => digest::digest(&mut txn, from, scope).await?,
         Job::Resync { rejected } => book::forget(&mut txn, *rejected).await?,
     };
+    if let Job::Push { scope, .. } | Job::Poll { scope } | Job::Retry { scope } = job {
+        txn.meta.pushed = txn.meta.pushed.max(scope.pushed);
+    }
     let count = match job {
-        Job::Start { tables, .. } => Some(tables),
-        Job::Push { scope, .. } | Job::Upload { scope, .. } | Job::Poll { scope } => Some(&scope.tables),
+        Job::Start { tables, .. } => Some((tables, None)),
+        Job::Push { scope, .. } | Job::Upload { scope, .. } | Job::Poll { scope } | Job::Retry { scope } => {
+            Some((&scope.tables, Some(scope.wall_ms)))
+        }
         Job::Acked(_) | Job::Apply(_) | Job::Request | Job::Answer { .. } => None,
-        Job::CaughtUp { .. } | Job::AcceptAccount | Job::Digest { .. } | Job::Resync { .. } => None,
+        Job::CaughtUp { .. } | Job::AcceptAccount { .. } | Job::Digest { .. } | Job::Resync { .. } => None,
     };
     let view = txn.close(count).await?;
     Ok(Outcome { view, what })
@@ -336,12 +357,17 @@ impl<'a, S: Store> Txn<'a, S> {
         Scan { after, upto: head, rows, tables: tables.clone() }
     }
 
-    async fn close(self, count: Option<&Option<Vec<String>>>) -> Result<View, StoreError> {
+    /// `count`: of which tables what is pending is counted, and when.
+    async fn close(mut self, count: Option<(&Option<Vec<String>>, Option<i64>)>) -> Result<View, StoreError> {
         let head = self.store.max_version().await?.max(self.meta.high);
         let pending = match count {
-            Some(tables) => {
+            Some((tables, wall_ms)) => {
                 let scan = self.pending(head, tables);
-                Some(if scan.after >= head { 0 } else { self.store.count(&scan).await? })
+                let pending = if scan.after >= head { 0 } else { self.store.count(&scan).await? };
+                if let Some(wall_ms) = wall_ms {
+                    self.meta.note_pending(pending > 0, scan.after, head, wall_ms);
+                }
+                Some(pending)
             }
             None => None,
         };
@@ -359,6 +385,8 @@ impl<'a, S: Store> Txn<'a, S> {
             kept_unsent: log.is_some_and(|log| !log.kept_sent),
             head,
             pending,
+            pending_since: self.meta.pending_since.map(|since| since.wall_ms),
+            resend: log.is_some_and(|log| log.resend),
             first_synced: self.meta.first_synced,
             last_synced_at: self.meta.last_synced_at,
             quarantined: self.quarantined,

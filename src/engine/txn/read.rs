@@ -1,6 +1,7 @@
 //! Reading what is sent: the facts of a request, and the rows of answers, pushes and uploads. Decides which rows a
 //! message carries beside those that were asked for. Every watermark is the upper bound of the scan itself.
 
+use super::book::still_rejected;
 use super::{Point, Scope, Txn, What};
 use crate::engine::store::{List, Page, Rows, Scan, Store, StoreError};
 use crate::rules::{self, Rule};
@@ -35,7 +36,6 @@ pub(super) async fn push<S: Store>(
     scope: &Scope,
 ) -> Result<What, StoreError> {
     let head = txn.record_head().await?;
-    txn.meta.pushed = txn.meta.pushed.max(head);
     let page = page(txn.store, after, head, Rows::Own, scope).await?;
     let whole = page.reached >= head && fits(&page, scope);
     Ok(What::Push { changes: whole.then_some(page.changes), head })
@@ -49,10 +49,14 @@ pub(super) async fn upload<S: Store>(
 ) -> Result<What, StoreError> {
     let head = txn.record_head().await?;
     let state = txn.meta.logs.or_default(log);
-    let (ranges, kept_sent) = (state.ranges.clone(), state.kept_sent);
-    let kept = if kept_sent { Vec::new() } else { kept_rows(txn.store).await? };
-    if !kept_sent && kept.is_empty() {
-        txn.meta.logs.or_default(log).kept_sent = true;
+    let (ranges, kept_sent, resend) = (state.ranges.clone(), state.kept_sent, state.resend);
+    let mut kept = if kept_sent { Vec::new() } else { kept_rows(txn.store).await? };
+    if resend {
+        kept.extend(still_rejected(txn, scope).await?);
+    }
+    if kept.is_empty() {
+        let state = txn.meta.logs.or_default(log);
+        (state.kept_sent, state.resend) = (true, false);
     }
     let rows = if rules::holds(Rule::UploadEveryOrigin) { Rows::Outside(ranges) } else { Rows::Own };
     let page = page(txn.store, after, head, rows, scope).await?;

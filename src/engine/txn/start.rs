@@ -1,12 +1,15 @@
 //! A leader starts, and the regular look at the database. Decides where a run begins, when progress is forgotten,
 //! and when the quarantine is tried again.
 
-use super::apply::{QUARANTINE_ROWS, merge_rows, restate};
+use super::apply::{QUARANTINE_ROWS, merge_rows};
 use super::{Txn, What};
-use crate::engine::meta::Meta;
 use crate::engine::store::{KeptRow, List, Store, StoreError};
 use crate::rules::{self, Rule};
-use crate::wire::{Change, Row, RowCode, Run, SiteId};
+use crate::sorted::SortedMap;
+use crate::wire::{Change, Cursor, Row, RowCode, Run, SiteId};
+
+/// How many refused rows are tried whenever others have come. A schema that changes, and the app, try all.
+const MOST_REFUSED: usize = 500;
 
 /// Begins a run, and starts over with everybody when `tables` has gained one.
 pub(super) async fn start<S: Store>(
@@ -44,53 +47,88 @@ pub(super) async fn poll<S: Store>(
     txn: &mut Txn<'_, S>,
     tables: Option<&Vec<String>>,
 ) -> Result<What, StoreError> {
-    let schema = txn.store.schema().await?;
+    let version = txn.store.schema().await?.version;
     let before = txn.store.max_version().await?;
-    let newer = schema.version != txn.meta.schema;
+    let newer = version != txn.meta.schema;
     let moved = txn.meta.refused.is_some_and(|tried| tried != before);
     let left_out = !txn.meta.rewind.is_empty();
     if !(newer || moved || left_out) || !rules::holds(Rule::QuarantineRetry) {
         return Ok(What::Polled { retried: Vec::new(), rewound: false });
     }
-    txn.meta.schema = schema.version;
+    txn.meta.schema = version;
+    retry(txn, tables, newer, moved).await
+}
+
+/// Tries what was kept aside: `all` of it, which also sends again what the log has refused, or what was `refused` here.
+/// What found no room is asked for again when there is some.
+pub(super) async fn retry<S: Store>(
+    txn: &mut Txn<'_, S>,
+    tables: Option<&Vec<String>>,
+    all: bool,
+    refused: bool,
+) -> Result<What, StoreError> {
+    let schema = txn.store.schema().await?;
+    let before = txn.store.max_version().await?;
     let kept = txn.store.kept(List::Quarantine).await?;
-    let due = |row: &&KeptRow| newer || (moved && row.code == RowCode::Refused);
-    let parsed = |row: &KeptRow| Change::from_json(&row.row).ok();
-    let candidates: Vec<Row> = kept.iter().filter(due).filter_map(parsed).map(Ok).collect();
-    let tried = candidates.len();
-    let merged = merge_rows(txn.store, &schema, tables, candidates).await?;
-    let fits = |row: &&KeptRow| {
-        due(row) && parsed(row).is_some() && !merged.refused.iter().any(|bad| bad.text == row.row)
-    };
-    let (settled, still): (Vec<KeptRow>, Vec<KeptRow>) = kept.into_iter().partition(|row| fits(&row));
-    if tried > 0 {
-        txn.store.forget(List::Quarantine, &settled).await?;
+    let mut left = kept.len();
+    let (mut tried, mut rows) = (Vec::<KeptRow>::new(), Vec::<Row>::new());
+    let mut still_refused = false;
+    for row in kept {
+        let due = all || (refused && row.code == RowCode::Refused && tried.len() < MOST_REFUSED);
+        match Change::from_json(&row.row) {
+            Ok(change) if due => {
+                tried.push(row);
+                rows.push(Ok(change));
+            }
+            // One that cannot be read stays as it is.
+            Ok(_) | Err(_) => still_refused |= row.code == RowCode::Refused,
+        }
     }
-    if newer {
-        restate(txn.store, &still, &merged, schema.version).await?;
+    let merged = merge_rows(txn.store, &schema, tables, rows).await?;
+    let mut bad = merged.refused.iter().peekable();
+    let (mut gone, mut renewed) = (Vec::new(), Vec::new());
+    for (at, row) in tried.into_iter().enumerate() {
+        let code = bad.next_if(|(place, _)| *place == at).map(|(_, bad)| bad.code);
+        still_refused |= code == Some(RowCode::Refused);
+        if code == Some(row.code) {
+            continue;
+        }
+        if let Some(code) = code {
+            renewed.push(KeptRow { code, schema: schema.version, ..row.clone() });
+        }
+        gone.push(row);
     }
-    txn.quarantined = Some(still.len() as u64);
+    if !gone.is_empty() {
+        txn.store.forget(List::Quarantine, &gone).await?;
+        txn.store.keep(List::Quarantine, &renewed).await?;
+    }
+    left = left - gone.len() + renewed.len();
+    txn.quarantined = Some(left as u64);
     txn.record_head().await?;
     let after = txn.store.max_version().await?;
-    let refused = |row: &KeptRow| {
-        let now = merged.refused.iter().find(|bad| bad.text == row.row);
-        now.map_or(row.code, |bad| bad.code) == RowCode::Refused
-    };
-    txn.meta.refused = still.iter().any(refused).then_some(after);
-    let rewound = left_out && (newer || still.len() <= QUARANTINE_ROWS / 2);
+    txn.meta.refused = still_refused.then_some(after);
+    let rewound = !txn.meta.rewind.is_empty() && (all || left <= QUARANTINE_ROWS / 2);
     if rewound {
-        rewind(&mut txn.meta);
+        for (site, cursor) in std::mem::take(&mut txn.meta.rewind) {
+            match txn.meta.logs.get_mut(&site) {
+                // A server that has no clock is asked from the beginning.
+                Some(log) if log.cursor.is_some() => (log.cursor, log.echoed) = (None, 0),
+                Some(_) | None => go_back(&mut txn.meta.received, site, cursor),
+            }
+        }
+    }
+    if let Some(log) = txn.meta.log.filter(|_| all)
+        && !txn.store.kept(List::Rejected).await?.is_empty()
+    {
+        txn.meta.logs.or_default(log).resend = true;
     }
     Ok(What::Polled { retried: if after > before { merged.keys } else { Vec::new() }, rewound })
 }
 
-/// Goes back to where rows have found no room in the quarantine.
-fn rewind(meta: &mut Meta) {
-    for (site, cursor) in std::mem::take(&mut meta.rewind) {
-        match meta.logs.get_mut(&site) {
-            // A server that has no clock is asked from the beginning.
-            Some(log) if log.cursor.is_some() => (log.cursor, log.echoed) = (None, 0),
-            Some(_) | None => meta.received.insert(site, cursor),
-        }
+/// Back to where rows have found no room. Never forward: what was received since may have begun earlier.
+fn go_back(received: &mut SortedMap<SiteId, Cursor>, site: SiteId, cursor: Cursor) {
+    let earlier = |held: &Cursor| held.run == cursor.run && held.version <= cursor.version;
+    if !received.get(&site).is_some_and(earlier) {
+        received.insert(site, cursor);
     }
 }

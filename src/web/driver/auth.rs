@@ -14,7 +14,7 @@ use crate::engine::link::{PROVEN_AFTER, QUESTIONS};
 use crate::engine::replica::{Input, LinkState, State};
 use crate::web::error::SyncError;
 use crate::web::events::EventName;
-use crate::web::interop::has_method;
+use crate::web::interop::{field, has_method};
 use crate::web::timer;
 use crate::web::transport::{Said, read_status};
 
@@ -76,7 +76,9 @@ impl Driver {
     /// The remote refuses the credentials.
     pub(super) fn auth_required(self: &Rc<Self>) {
         let Some(ask) = self.options.on_auth_required.dyn_ref::<Function>().cloned() else { return };
-        if !self.auth.may_ask(timer::now().at) {
+        // One that has asked already was given all that there is.
+        let asked = field(&self.options.transport, "asksForAuth").is_truthy();
+        if asked || !self.auth.may_ask(timer::now().at) {
             return;
         }
         self.auth.stage.set(Stage::Asking);

@@ -149,6 +149,7 @@ impl Driver {
         } else {
             return;
         }
+        self.unread.set(false);
         self.emit_status();
     }
 

@@ -57,12 +57,18 @@ impl Driver {
         if !self.follows_state() {
             return self.opened(); // each call sees to it that there is a connection, if that means anything
         }
-        self.transport_said(&transport.status().unwrap_or_default());
-        if self.conn.get().is_some() {
-            return;
+        let said = || transport.status().unwrap_or_default();
+        if matches!(read_status(&said(), timer::now()), Said::Open) {
+            return self.opened();
         }
-        if let Err(thrown) = transport.connect().map(handled) {
-            self.transport_threw("connect", &thrown);
+        match transport.connect().map(handled) {
+            // One that is not connecting yet is about to: that it was never asked before is no news.
+            Ok(()) if is_idle(&said()) => {}
+            Ok(()) => self.transport_said(&said()),
+            Err(thrown) => {
+                self.transport_said(&said());
+                self.transport_threw("connect", &thrown);
+            }
         }
     }
 
@@ -167,12 +173,7 @@ impl Driver {
                 if let Some(conn) = self.conn.take() {
                     self.feed(Input::Closed { conn, close_code });
                 }
-                let failed =
-                    if let LinkState::Failed { reason } = &link { Some(reason.clone()) } else { None };
                 self.feed(Input::Link(link));
-                if let Some(reason) = failed {
-                    self.fail_rounds(&reason);
-                }
             }
         }
     }
@@ -187,6 +188,10 @@ impl Driver {
             Said::Not { link, .. } => self.feed(Input::Link(link)),
         }
     }
+}
+
+fn is_idle(status: &JsValue) -> bool {
+    matches!(field(status, "state").as_string().as_deref(), Some("idle" | "closed"))
 }
 
 /// Marks a promise of the transport as looked after: its states tell the same, and more.

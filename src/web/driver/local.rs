@@ -46,6 +46,7 @@ impl Driver {
                 if driver.writing.get() || !table.as_string().is_some_and(|table| is_the_apps(&table)) {
                     return;
                 }
+                driver.unread.set(true);
                 driver.local.changed.set(true);
                 if driver.local.due.replace(true) {
                     return;
@@ -55,6 +56,7 @@ impl Driver {
                     macrotask().await;
                     driver.local.due.set(false);
                     if driver.leads() {
+                        driver.unread.set(false); // the replica knows
                         driver.feed(Input::LocalChange);
                     }
                     driver.tell_when_committed();
@@ -91,6 +93,8 @@ impl Driver {
                         pause = BUSY_PAUSE_MS;
                         if !written.is_empty() {
                             driver.tell_written(&written, version);
+                        } else if news {
+                            driver.unread.set(false); // it was nothing of ours
                         }
                     }
                     Err(StoreError::Busy) => {

@@ -165,6 +165,7 @@ impl Driver {
     }
 
     fn next_epoch(&self) -> u64 {
+        self.unread.set(false);
         self.epoch.set(self.epoch.get() + 1);
         self.epoch.get()
     }
@@ -179,6 +180,14 @@ impl Driver {
     }
 
     pub(in crate::web) fn status(&self) -> JsValue {
+        let status = self.status_of_role();
+        if self.unread.get() && field(&status, "pendingChanges") == 0.0 {
+            let _ = js_sys::Reflect::set(&status, &"pendingChanges".into(), &1.into());
+        }
+        status
+    }
+
+    fn status_of_role(&self) -> JsValue {
         match &*self.session.borrow() {
             Session::Stopped => self.status_as(State::Stopped, None),
             Session::Starting { .. } => self.status_as(State::Connecting, None),

@@ -11,7 +11,8 @@ use super::Driver;
 use crate::engine::replica::{Input, Level, Problem, WaitId};
 use crate::sorted::SortedMap;
 use crate::web::error::SyncError;
-use crate::web::interop::{AbortListener, Deferred, field};
+use crate::web::events;
+use crate::web::interop::{AbortListener, Deferred, field, object};
 
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
@@ -43,17 +44,6 @@ impl Waiters {
             .filter_map(|(id, waiter)| match waiter {
                 Waiter::Local { level, .. } => Some((*id, *level)),
                 Waiter::Remote { .. } => None,
-            })
-            .collect()
-    }
-
-    fn rounds(&self) -> Vec<WaitId> {
-        let list = self.list.borrow();
-        list.iter()
-            .filter_map(|(id, waiter)| match waiter {
-                Waiter::Local { level, .. } | Waiter::Remote { level, .. } => {
-                    matches!(level, Level::Round | Level::Resync).then_some(*id)
-                }
             })
             .collect()
     }
@@ -102,8 +92,11 @@ impl Driver {
     }
 
     fn wait_here(self: &Rc<Self>, id: WaitId, level: Level) {
-        if matches!(level, Level::Round | Level::Resync) {
+        if matches!(level, Level::Round | Level::Resync | Level::Retry) {
             self.sync_now();
+        }
+        if level == Level::Account {
+            self.feed(Input::AcceptAccount);
         }
         self.feed(Input::Wait { wait: id, level });
     }
@@ -143,7 +136,7 @@ impl Driver {
         let Some(Waiter::Local { answer, .. }) = self.waiters.take(id) else { return };
         let error = field(message, "error");
         if !error.is_object() {
-            return answer.resolve(&JsValue::UNDEFINED);
+            return answer.resolve(&field(message, "left"));
         }
         let message = field(&error, "message").as_string().unwrap_or_default();
         let code = field(&error, "code").as_string().unwrap_or_default();
@@ -159,34 +152,39 @@ impl Driver {
             Some(waiter @ Waiter::Local { .. }) if stopped && self.follows() => {
                 self.waiters.list.borrow_mut().insert(id, waiter);
             }
-            Some(Waiter::Local { answer, .. }) => match result {
-                Ok(()) => answer.resolve(&JsValue::UNDEFINED),
+            Some(Waiter::Local { answer, level, .. }) => match result {
+                Ok(()) => answer.resolve(&self.left(level)),
                 Err(problem) => answer.reject(&problem.into()),
             },
-            Some(Waiter::Remote { tab, number, .. }) => {
+            Some(Waiter::Remote { tab, number, level }) => {
                 // The leader stops, not they: the next leader will be asked.
                 if stopped {
                     return;
                 }
                 let error = result.err().map_or(JsValue::UNDEFINED, |problem| {
-                    crate::web::interop::object(&[
+                    object(&[
                         ("code", problem.code.into()),
                         ("message", problem.message.into()),
                         ("retryable", problem.retryable.into()),
                     ])
                 });
-                self.tell_tabs("settled", &[("to", tab.into()), ("number", number.into()), ("error", error)]);
+                let (to, number, left) = (tab.into(), number.into(), self.left(level));
+                self.tell_tabs(
+                    "settled",
+                    &[("to", to), ("number", number), ("error", error), ("left", left)],
+                );
             }
         }
     }
 
-    /// The transport has stopped by itself: the rounds that somebody waits for do not come about.
-    pub(super) fn fail_rounds(self: &Rc<Self>, reason: &str) {
-        for wait in self.waiters.rounds() {
-            self.feed(Input::Cancel { wait });
-            let message = ["the transport has failed: ", reason].concat();
-            self.settled(wait, Err(Problem { code: "gave-up", message, retryable: true }));
+    /// What a promise of this level tells: after a retry, what is left.
+    fn left(&self, level: Level) -> JsValue {
+        if level != Level::Retry {
+            return JsValue::UNDEFINED;
         }
+        let status = self.replica_status();
+        let count = |name, count| (name, events::count(count));
+        object(&[count("quarantined", status.quarantined), count("rejected", status.rejected)])
     }
 
     /// Ends all waits of this tab: it was stopped.
@@ -224,11 +222,14 @@ fn level_word(level: Level) -> &'static str {
         Level::Stored => "stored",
         Level::Round => "round",
         Level::Resync => "resync",
+        Level::Retry => "retry",
+        Level::Account => "account",
     }
 }
 
 fn level_from(word: &str) -> Option<Level> {
-    let levels = [Level::FirstSync, Level::Sent, Level::Stored, Level::Round, Level::Resync];
+    use Level::{Account, FirstSync, Resync, Retry, Round, Sent, Stored};
+    let levels = [FirstSync, Sent, Stored, Round, Resync, Retry, Account];
     levels.into_iter().find(|level| level_word(*level) == word)
 }
 

@@ -9,7 +9,7 @@ use crate::engine::store::{Schema, StoreError, TableSchema};
 use crate::sorted::SortedMap;
 
 /// A clock table is named after its table.
-const CLOCKS: &str = "SELECT substr(name, 1, length(name) - 13) AS name FROM sqlite_master \
+pub(super) const CLOCKS: &str = "SELECT substr(name, 1, length(name) - 13) AS name FROM sqlite_master \
      WHERE type = 'table' AND substr(name, -13) = '__crsql_clock'";
 
 pub(super) async fn version(connection: &mut Connection) -> Result<i64, JsValue> {

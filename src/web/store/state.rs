@@ -4,6 +4,7 @@
 use wasm_bindgen::JsValue;
 
 use super::connection::{Arg, Connection};
+use super::schema::CLOCKS;
 use crate::engine::store::{KeptRow, List};
 use crate::wire::{RowCode, SiteId};
 
@@ -34,6 +35,30 @@ pub(super) async fn read(
     remote: &str,
 ) -> Result<Vec<(String, String)>, JsValue> {
     let sql = "SELECT key, value FROM crsqlite_sync_state WHERE remote IN ('', ?1)";
+    pairs(connection, sql, remote).await
+}
+
+/// Versions, replicated tables, and how many rows of each list have which code, each as JSON.
+pub(super) async fn describe(
+    connection: &mut Connection,
+    remote: &str,
+) -> Result<Vec<(String, String)>, JsValue> {
+    let sql = format!(
+        "SELECT 'sqlite', json_quote(sqlite_version()) \
+         UNION ALL SELECT 'crsqlite', CAST(value AS TEXT) FROM crsql_master WHERE key = 'crsqlite_version' \
+         UNION ALL SELECT 'schema-version', CAST(schema_version AS TEXT) FROM pragma_schema_version \
+         UNION ALL SELECT 'replicated', json_group_array(name) FROM ({CLOCKS}) \
+         UNION ALL SELECT list, json_group_object(code, rows) FROM (SELECT list, code, count(*) AS rows \
+         FROM crsqlite_sync_kept WHERE remote = ?1 GROUP BY list, code) GROUP BY list"
+    );
+    pairs(connection, &sql, remote).await
+}
+
+async fn pairs(
+    connection: &mut Connection,
+    sql: &str,
+    remote: &str,
+) -> Result<Vec<(String, String)>, JsValue> {
     let rows = connection.rows(sql, &[Arg::Text(remote)]).await?;
     Ok(rows.iter().map(|row| (row.at(0).text(), row.at(1).text())).collect())
 }

@@ -16,7 +16,7 @@ const LOG: SiteId = SiteId([7; 16]);
 const DEVICE: SiteId = SiteId([9; 16]);
 
 fn scope() -> Scope {
-    Scope { tables: None, budget: Budget { changes: 100, bytes: 1 << 20 } }
+    Scope { tables: None, budget: Budget { changes: 100, bytes: 1 << 20 }, pushed: 0, wall_ms: 0 }
 }
 
 /// The run of the leader.
@@ -153,6 +153,7 @@ fn device_with_rows(keys: &[i64]) -> (Disk, Vec<Change>) {
         steps: vec![(0, current)],
         place: None,
         kept: false,
+        taken: vec![],
         rejected: vec![],
         wall_ms: 0,
     };

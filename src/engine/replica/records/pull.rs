@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Replica, Standing};
 use crate::engine::replica::jobs::After;
+use crate::engine::replica::trace;
 use crate::engine::replica::{CallId, ConnId, Event, Output, Problem, Pulled};
 use crate::engine::txn::{Advance, Complete, PullPage};
 use crate::wire::record;
@@ -47,6 +48,7 @@ impl Replica {
         let batch = records.page.unwrap_or(most);
         let out = self.new_call();
         let Some(conn) = self.conn.as_ref().map(|conn| conn.id) else { return };
+        self.trace_call(true, "pull", 0, &mut std::iter::empty());
         let Some(records) = self.records() else { return };
         records.pull.call = Some(out);
         self.outputs.push_back(Output::Pull { conn, call: out.0, cursor, batch });
@@ -60,6 +62,7 @@ impl Replica {
             Ok(rows) => rows,
             Err(error) => return self.call_misunderstood(call, error.to_string()),
         };
+        self.trace_call(false, "pull_result", page.changes.len(), &mut rows.iter().map(trace::table));
         let wall_ms = self.now.wall_ms;
         let Some(records) = self.records() else { return };
         if !records.pull.ended(call) {
@@ -148,6 +151,7 @@ impl Replica {
         match record::read(changes) {
             Ok(rows) => {
                 self.counters.received += rows.len() as u64;
+                self.trace_call(false, "server_push", changes.len(), &mut rows.iter().map(trace::table));
                 self.queue_apply(log, rows, Advance::Nothing, Some(log), None, After::ServerPush { log });
             }
             Err(error) => {

@@ -19,7 +19,8 @@ impl Replica {
         let named: Vec<(String, Change)> =
             sent.rows.iter().map(|row| (record::id(row), row.clone())).collect();
         let text = record::write(&named, now.wall_ms);
-        self.counters.sent += named.len() as u64;
+        let tables = &mut named.iter().map(|(_, row)| row.table.as_str());
+        self.trace_call(true, "push", text.len(), tables);
         let out = self.new_call();
         let Some(conn) = self.conn.as_ref().map(|conn| conn.id) else { return };
         let Some(records) = self.records() else { return };
@@ -36,6 +37,7 @@ impl Replica {
             Ok(fates) => fates,
             Err(error) => return self.call_misunderstood(call, error.to_string()),
         };
+        self.trace_call(false, "push_result", result.len(), &mut std::iter::empty());
         let now = self.now.at;
         let Some(records) = self.records() else { return };
         if !records.push.ended(call) {
@@ -44,11 +46,11 @@ impl Replica {
         let batch = std::mem::take(&mut records.batch);
         let Some(sent) = records.upload.front() else { return };
         let sent_at = sent.sent_at;
-        let (mut open, mut refused, mut words) = (Vec::new(), Vec::new(), None);
+        let (mut open, mut taken, mut refused, mut words) = (Vec::new(), Vec::new(), Vec::new(), None);
         let before = sent.rows.len();
         for (row, id) in std::mem::take(&mut sent.rows).into_iter().zip(batch) {
             match fates.iter().find(|(name, _)| *name == id).map(|(_, fate)| fate) {
-                Some(Fate::Accepted) => {}
+                Some(Fate::Accepted) => taken.push(row),
                 Some(Fate::Conflict) => refused.push((row, RowCode::Conflict)),
                 Some(Fate::Refused(why)) => {
                     words.get_or_insert_with(|| why.clone());
@@ -59,6 +61,7 @@ impl Replica {
             }
         }
         let got_on = open.len() < before;
+        let settled_rows = before - open.len();
         sent.acked = open.is_empty();
         sent.rows = open;
         let settled = sent.acked;
@@ -78,7 +81,15 @@ impl Replica {
         if let Some(words) = words {
             self.outputs.push_back(Output::Event(Event::Error(Problem::fatal("peer-error", words))));
         }
-        self.book_settled(None, refused);
+        self.counters.sent += settled_rows as u64;
+        self.book_settled(None, taken, refused);
+    }
+
+    /// The push that is out does not count any more.
+    pub(in crate::engine::replica) fn abort_push(&mut self) {
+        let Some(records) = self.records() else { return };
+        let out = records.push.call.take();
+        self.outputs.extend(out.map(|(call, _)| Output::Abort { call }));
     }
 
     /// The push was too large for the server.

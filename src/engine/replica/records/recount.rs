@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::engine::replica::jobs::Task;
 use crate::engine::replica::{Event, Output, Problem, Replica};
+use crate::seen::Seen;
 use crate::wire::record;
 use crate::wire::{Change, Row};
 
@@ -55,7 +56,11 @@ impl Recount {
     /// The round is over. True when uploading was waiting for it.
     pub(super) fn complete(&mut self) -> bool {
         let Stage::Counting(seen) = &mut self.stage else { return false };
-        self.stage = Stage::Counted(Seen::of(seen));
+        let mut counted = Seen::with_room(seen.len());
+        for digest in seen {
+            counted.insert(*digest);
+        }
+        self.stage = Stage::Counted(counted);
         true
     }
 
@@ -64,35 +69,6 @@ impl Recount {
             Stage::Counted(seen) => seen.has(short(change)),
             Stage::Idle | Stage::Counting(_) => false,
         }
-    }
-}
-
-/// A set of digests: each stands where its own bits say, or in the next free place. A fraction of a sort's code.
-#[derive(Debug)]
-struct Seen(Vec<u64>);
-
-impl Seen {
-    fn of(digests: &[u64]) -> Self {
-        let mut seen = Seen(vec![0; (digests.len() * 2 + 1).next_power_of_two()]);
-        for digest in digests {
-            if let Some(place) = seen.place(*digest).and_then(|at| seen.0.get_mut(at)) {
-                *place = *digest;
-            }
-        }
-        seen
-    }
-
-    fn has(&self, digest: u64) -> bool {
-        self.place(digest).and_then(|at| self.0.get(at)) == Some(&digest)
-    }
-
-    /// Where it stands, or could.
-    fn place(&self, digest: u64) -> Option<usize> {
-        let mask = self.0.len() - 1;
-        #[allow(clippy::cast_possible_truncation)] // the lower bits are as good
-        let start = digest as usize;
-        let free = |at: &usize| self.0.get(*at).is_some_and(|known| *known == digest || *known == 0);
-        (0..=mask).map(|step| start.wrapping_add(step) & mask).find(free)
     }
 }
 
@@ -132,20 +108,5 @@ impl Replica {
         let waits =
             self.view.doubt && self.config.records.is_some() && self.conn.is_some() && !self.is_forgetting();
         waits.then_some(self.recount.not_before)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_set_has_what_it_was_made_of_and_nothing_else() {
-        for count in [0, 1, 2, 3, 1000] {
-            let digests: Vec<u64> = (1..=count).map(|n: u64| n * 1024).collect();
-            let seen = Seen::of(&digests);
-            assert!(digests.iter().all(|digest| seen.has(*digest)), "{count}");
-            assert!((1..=count).all(|n| !seen.has(n * 1024 + 1)) && !seen.has(1), "{count}");
-        }
     }
 }

@@ -111,6 +111,6 @@ fn word(level: Level) -> &'static str {
         Level::FirstSync => "first",
         Level::Sent => "sent",
         Level::Stored => "stored",
-        Level::Round | Level::Resync => "round",
+        Level::Round | Level::Resync | Level::Retry | Level::Account => "round",
     }
 }
