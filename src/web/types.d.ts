@@ -186,6 +186,8 @@ export interface MessageTransport {
   /** Every text frame that arrives. */
   onMessage(listener: (frame: string) => void): () => void;
   onStateChange(listener: (status: TransportStatus) => void): () => void;
+  /** It asks the app for new credentials by itself. */
+  readonly asksForAuth?: boolean;
   /** Told when the peer has proved itself, so that backoff can start over. */
   healthy?(): void;
   /** Ends this connection because the peer is of no use, and tries again with backoff. */
@@ -215,6 +217,8 @@ export interface SyncTransport {
   readonly status?: TransportStatus;
   onStateChange?(listener: (status: TransportStatus) => void): () => void;
   reconnect?(): void;
+  /** It asks the app for new credentials by itself. */
+  readonly asksForAuth?: boolean;
 }
 
 // ----------------------------------------------------------------------------------------------- database
@@ -257,7 +261,7 @@ export interface SyncClientOptions {
   multiTab?: boolean;
   /** Push-pull only: how often the remote is asked for news. 0 = only by `syncNow`, at a reconnect and after a server push. Default 30000. */
   pullIntervalMs?: number;
-  /** For a transport that does not ask by itself. */
+  /** For a transport that does not ask by itself. One that does (`asksForAuth`) is left to it: nobody is asked twice. */
   onAuthRequired?: AuthRequired;
   logger?: { debug?(...args: unknown[]): void; warn?(...args: unknown[]): void; error?(...args: unknown[]): void };
 }
@@ -269,8 +273,13 @@ export interface SyncStatus {
   readonly state: SyncState;
   /** A stable word for why, where the state alone does not say. On standby: the state of the tab that leads. */
   readonly reason?: string;
-  /** Local changes that no relay has stored yet (plain relay: not sent yet). One change is one column of one row. */
+  /**
+   * Local changes that no relay has stored yet (plain relay: not sent yet). One change is one column of one row. At least 1
+   * from the moment of a write in this tab until it is counted, also where it was to a table that is not replicated. A
+   * write that only SQLite knows of (in a worker without a client, say) is found within five seconds.
+   */
   readonly pendingChanges: number;
+  /** When the oldest of them was first seen. Survives a reload; may be earlier while a backlog is being sent. */
   readonly oldestPendingAt?: number;
   /** When this database last knew that it was up to date. Survives a reload. */
   readonly lastSyncedAt?: number;
@@ -279,13 +288,23 @@ export interface SyncStatus {
    * half a minute after everything has come to rest, at most every quarter of an hour.
    */
   readonly verifiedAt?: number;
-  /** Rows that could not be applied here and wait for a schema that fits. */
+  /** Rows that could not be applied here and wait for a schema that fits, or for `retry()`. */
   readonly quarantined: number;
   /** Rows of ours that the relay refused. */
   readonly rejected: number;
+  /** When the next attempt starts, where one is waited for. */
   readonly retryAt?: number;
+  /** From the last push to its acknowledgement. */
   readonly roundTripMs?: number;
-  readonly progress: { readonly received: number; readonly sent: number; readonly remainingVersions?: number };
+  /** Of this connection. */
+  readonly progress: {
+    /** Changes that have come. */
+    readonly received: number;
+    /** Changes that the remote has answered for (plain relay: that were handed to it). */
+    readonly sent: number;
+    /** Versions of the remote's log that are still to come; only a relay that stores tells. */
+    readonly remainingVersions?: number;
+  };
 }
 
 /** The key columns of one row, in the order of its primary key. */
@@ -318,6 +337,79 @@ export interface SyncEvents {
   error: SyncError;
 }
 
+/** What `retry()` could not help. */
+export interface Left {
+  readonly quarantined: number;
+  readonly rejected: number;
+}
+
+/**
+ * What a bug report needs, safe to be shown to anybody: no value, no key, no credential, no query of an address, and no
+ * words of a server, a trigger or a transport. `JSON.stringify` takes all of it.
+ */
+export interface Diagnostics {
+  /** When it was made. */
+  readonly at: number;
+  /** Of this package. */
+  readonly version: string;
+  /** What this tab is to the others. */
+  readonly role: "stopped" | "starting" | "away" | "standby" | "leader";
+  readonly status: SyncStatus;
+  /** What the transport says of itself. Words that are not plain ones of ours are left out. */
+  readonly transport: {
+    readonly name?: string;
+    readonly protocol?: string;
+    readonly state?: string;
+    readonly reason?: string;
+    readonly closeCode?: number;
+    readonly retryAt?: number;
+  };
+  /** The options in effect. */
+  readonly options: {
+    readonly remoteId: string;
+    readonly tables?: readonly string[];
+    readonly batchChanges: number;
+    readonly batchBytes: number;
+    readonly multiTab: boolean;
+    readonly pullIntervalMs?: number;
+    readonly onAuthRequired: boolean;
+  };
+  /**
+   * What the database says: `sqlite` and `crsqlite` (versions), `schema-version`, `replicated` (names of tables),
+   * `quarantine` and `rejected` (code → rows), and the state of replication by its names in the database: `runs`, `db.high`,
+   * `received/…` (cursors), `log/…` (what was uploaded, and the ranges that are not). Or the code of the error with which it
+   * refused, or "no-answer" where it took more than two seconds.
+   */
+  readonly database: Readonly<Record<string, unknown>> | ErrorCode | "no-answer";
+  /** The last 50 messages, oldest first. */
+  readonly frames: readonly {
+    readonly at: number;
+    readonly direction: "sent" | "received";
+    readonly type: string;
+    readonly bytes: number;
+    /** Site id (hex) of the sender. */
+    readonly from?: string;
+    readonly baseVersion?: number;
+    readonly currentVersion?: number;
+    readonly head?: number;
+    /** Table → rows of it; those that cannot be read under "". */
+    readonly rows?: Readonly<Record<string, number>>;
+  }[];
+  /** The last 50 errors that were told, oldest first. */
+  readonly errors: readonly {
+    readonly at: number;
+    readonly code?: string;
+    /** Where the message is our own. */
+    readonly message?: string;
+    /** The length of a message that quotes somebody else, and is withheld. */
+    readonly withheld?: number;
+    readonly retryable?: boolean;
+    /** Of its cause. */
+    readonly status?: number;
+    readonly closeCode?: number;
+  }[];
+}
+
 export class SyncClient {
   constructor(options: SyncClientOptions);
   /** Takes the lead if no other tab has it, connects, and keeps the database in step until `stop`. Idempotent. */
@@ -329,12 +421,33 @@ export class SyncClient {
   /** The present state. Never throws. */
   readonly status: SyncStatus;
   on<K extends keyof SyncEvents>(event: K, listener: (value: SyncEvents[K]) => void): () => void;
-  /** Resolves when this database has caught up with this remote at least once in its life. */
+  /** Resolves when this database has caught up with this remote at least once in its life. Rejects like `waitForSynced`. */
   waitForFirstSync(signal?: AbortSignal): Promise<void>;
-  /** Resolves when all that is committed now was sent, or stored by the relay. Default level "stored". */
+  /**
+   * Resolves when all that is committed now was sent, or stored by the relay (the rows that it refused stand in
+   * `rejected()`). Default level "stored". Waits while there is no connection; rejects when none will come by itself:
+   * "gave-up" when the transport has stopped trying, "stopped", or what `status.reason` says when the state is "failed".
+   */
   waitForSynced(options?: { level?: "sent" | "stored"; signal?: AbortSignal }): Promise<void>;
   quarantine(): Promise<readonly KeptRow[]>;
   rejected(): Promise<readonly KeptRow[]>;
+  /**
+   * Tries the quarantine again now, and sends the rejected rows again that still say what the database says. By itself
+   * that happens once when the schema changes; this is for what no schema tells: a trigger that looks at another table, a
+   * server that was mended. Resolves when all were tried, with what is left; where rows have to be sent it waits for a
+   * connection. Includes what `syncNow` does.
+   */
+  retry(signal?: AbortSignal): Promise<Left>;
+  /**
+   * Answers the reason "account-changed": this database was synced as one user, and the relay says that it is spoken to as
+   * another. Nothing is sent or applied until then. Accepting merges: **everything in this database goes to the new user,
+   * everything of the new user comes here**, and from now on the database is theirs. Only the account that was refused is
+   * accepted; yet another one stops the client again. Not wanted? Open another database for that user. Without such a
+   * reason nothing happens.
+   */
+  acceptAccount(): Promise<void>;
+  /** For a bug report. Works in every state and never rejects. */
+  exportDiagnostics(): Promise<Diagnostics>;
   /** Forgets what was exchanged with this remote and does it all again. For a server that has lost data without a sign. */
   resync(): Promise<void>;
 }
@@ -346,6 +459,8 @@ export class WsTransport {
   readonly protocol: "push-pull" | "relay";
   /** The address; undefined where it is asked for at every attempt. */
   readonly url: string | undefined;
+  /** `onAuthRequired` was given. */
+  readonly asksForAuth: boolean;
   readonly state: TransportState;
   readonly status: TransportStatus;
   connect(): Promise<void>;
@@ -382,6 +497,8 @@ export class HttpTransport {
   readonly protocol: "push-pull";
   /** The base; undefined where it is asked for at every request. */
   readonly url: string | undefined;
+  /** `onAuthRequired` was given. */
+  readonly asksForAuth: boolean;
   readonly state: TransportState;
   readonly status: TransportStatus;
   /** Asks whether the server can be reached. */
