@@ -143,6 +143,10 @@ impl World {
                 let device = &mut self.devices[n];
                 device.client = Client::Down;
                 device.waits.clear();
+                if !self.in_former_tab {
+                    // A former leader has started late, without the lock: who holds it begins anew.
+                    self.at(1_000, Event::Start(n));
+                }
             }
             Output::Healthy { .. } | Output::StatusChanged => {}
         }

@@ -102,7 +102,7 @@ impl World {
     }
 
     /// Lets an event happen to the former leader that it is about; gives it back if it is about none.
-    pub(crate) fn in_former_tab(&mut self, event: Event) -> Result<Option<Event>, String> {
+    pub(crate) fn happen_to_former(&mut self, event: Event) -> Result<Option<Event>, String> {
         let Some((n, place)) = self.former_tab_of(&event) else { return Ok(Some(event)) };
         if let Some(held) = &mut self.devices[n].former[place].held {
             held.push(event);
@@ -110,7 +110,9 @@ impl World {
         }
         let mut tab = self.devices[n].former.remove(place);
         tab.swap(&mut self.devices[n]);
+        self.in_former_tab = true;
         let result = self.happen_here(event);
+        self.in_former_tab = false;
         tab.swap(&mut self.devices[n]);
         if !matches!(tab.client, Client::Down) {
             self.devices[n].former.push(tab);

@@ -161,6 +161,8 @@ pub struct World {
     pub(crate) devices: Vec<Device>,
     pub(crate) conns: BTreeMap<ConnId, Conn>,
     pub(crate) relay: Relay,
+    /// What happens now happens to a tab that has led before.
+    pub(crate) in_former_tab: bool,
     /// Misfortunes happen.
     pub(crate) chaos: bool,
     /// Something was changed behind everybody's back.
@@ -211,6 +213,7 @@ impl World {
             devices: Vec::new(),
             conns: BTreeMap::new(),
             relay,
+            in_former_tab: false,
             chaos: true,
             damaged: false,
             differed: Vec::new(),
@@ -278,7 +281,7 @@ impl World {
     }
 
     pub(crate) fn happen(&mut self, event: Event) -> Result<(), String> {
-        match self.in_former_tab(event)? {
+        match self.happen_to_former(event)? {
             Some(event) => self.happen_here(event),
             None => Ok(()),
         }

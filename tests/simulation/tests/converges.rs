@@ -5,7 +5,7 @@ use simulator::run::run_all;
 
 #[test]
 fn replicas_converge_in_worlds_of_every_kind() {
-    let seeds = 84 * KINDS.len() as u64;
+    let seeds = 100 * KINDS.len() as u64;
     let mut reports = Vec::new();
     let failed = run_all(0, seeds, |report| reports.push(report.to_owned()));
     assert_eq!(failed, 0, "{failed} of {seeds} worlds went wrong:\n{}", reports.join("\n\n"));
