@@ -151,8 +151,9 @@ impl Connection {
                 return Err(StoreError::Busy);
             }
         }
-        if !self.tuned {
-            self.tuned = self.keep_journals_in_memory().await.is_ok();
+        if !std::mem::replace(&mut self.tuned, true) {
+            // A database that refuses is slower, no more.
+            let _ = self.keep_journals_in_memory().await;
         }
         let begin = if rules::holds(Rule::AppTransaction) { "BEGIN IMMEDIATE" } else { "SAVEPOINT ours" };
         if ours && let Err(thrown) = self.run(begin, &[]).await {
