@@ -4,7 +4,7 @@ use simulator::directed::{Ending, all};
 use simulator::mutants::{Noticed, hunt_all};
 
 /// How many random worlds a mutant without a script may take.
-const WORLDS: u64 = 150;
+const WORLDS: u64 = 60;
 
 #[test]
 fn directed_worlds_end_well_when_all_rules_hold() {

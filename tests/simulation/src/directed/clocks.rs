@@ -4,6 +4,8 @@
 use crsqlite_sync::rules::Rule;
 
 use super::{Directed, Script, insert, plain, storing, update};
+use crate::app;
+use crate::rng::Rng;
 
 pub(super) const WORLDS: &[Directed] = &[
     Directed {
@@ -40,6 +42,22 @@ pub(super) const WORLDS: &[Directed] = &[
             s.starts(b);
             s.writes_and_tells(b, &[insert(3, 3)]);
             s.comes_online(a);
+        },
+    },
+    Directed {
+        name: "versions that a dropped table took away are not used again",
+        rule: Rule::Floor,
+        plan: plain,
+        story: |s| {
+            let a = s.joins();
+            let b = s.world.add_device(true, false);
+            s.world.devices[b].tables = Some(app::names().into_iter().collect());
+            s.starts(b);
+            s.writes_and_tells(b, &[insert(1, 1)]);
+            toggles_scratch(s, b);
+            s.asks_everybody(a); // its cursor covers the versions that go now
+            toggles_scratch(s, b);
+            s.writes_and_tells(b, &[insert(2, 2)]);
         },
     },
     Directed {
@@ -103,6 +121,13 @@ pub(super) const WORLDS: &[Directed] = &[
         },
     },
 ];
+
+/// A table that `tables` leaves out comes with some rows, or goes.
+fn toggles_scratch(s: &mut Script, device: usize) {
+    s.world.devices[device].disk.app(|db| app::toggle_scratch(db, &mut Rng::new(1)));
+    s.world.note(|| format!("d{device} toggles its scratch table"));
+    s.writes_and_tells(device, &[]);
+}
 
 /// The only backup takes the log's place.
 pub(super) fn restored(s: &mut Script) {

@@ -2,8 +2,11 @@
 //! Scripts only; see `directed`.
 
 use crsqlite_sync::rules::Rule;
+use crsqlite_sync::wire::{Change, Value};
 
-use super::{Directed, insert, plain, rekey, row, storing};
+use super::{Directed, insert, of_note, plain, rekey, row, storing};
+use crate::model::Op;
+use crate::plan::Plan;
 
 pub(super) const WORLDS: &[Directed] = &[
     Directed {
@@ -37,6 +40,22 @@ pub(super) const WORLDS: &[Directed] = &[
             s.goes_offline(a);
             s.writes_and_tells(b, &[rekey(1, 2)]);
             s.comes_online(a);
+        },
+    },
+    Directed {
+        name: "a column that a row's new life leaves behind reaches a log whoever wrote it",
+        rule: Rule::ZeroedRows,
+        plan: || Plan { schema_lag: true, ..storing() },
+        story: |s| {
+            let a = s.joins();
+            let old = s.world.add_device(true, true);
+            s.starts(old);
+            let Change { table, pk, .. } = of_note(1, Value::Null);
+            let with = |cid: &str| vec![(cid.to_owned(), Value::Integer(9))];
+            s.writes_and_tells(a, &[Op::Insert { table: table.clone(), pk: pk.clone(), set: with("extra") }]);
+            // Its schema does not know the column, so the row's new life says nothing of it.
+            let again = Op::Insert { table: table.clone(), pk: pk.clone(), set: with("n") };
+            s.writes_and_tells(old, &[Op::Delete { table, pk }, again]);
         },
     },
     Directed {
