@@ -143,8 +143,10 @@ impl Change {
             return Err(RowCode::MalformedRow);
         };
         let pk = decode_base64(&pk).and_then(|bytes| Pk::parse(&bytes)).ok_or(RowCode::MalformedKey)?;
-        let empty = if rules::holds(Rule::WholeSiteIds) { None } else { Some(SiteId([0; 16])) };
-        let site_id = SiteId::from_base64(&site_id).or(empty).ok_or(RowCode::MalformedSiteId)?;
+        let site_id = match SiteId::from_base64(&site_id) {
+            None if !rules::holds(Rule::WholeSiteIds) => SiteId([0; 16]),
+            site_id => site_id.ok_or(RowCode::MalformedSiteId)?,
+        };
         let change = Change {
             table: table.into_owned(),
             pk,
@@ -166,11 +168,12 @@ impl Change {
     pub fn check(&self) -> Result<(), RowCode> {
         let versions = 0..=MAX_COL_VERSION;
         let clocks = 0..=MAX_DB_VERSION;
-        let in_range = versions.contains(&self.col_version)
-            && versions.contains(&self.cl)
-            && clocks.contains(&self.db_version)
-            && clocks.contains(&self.seq);
-        if !in_range && rules::holds(Rule::VersionRange) {
+        if rules::holds(Rule::VersionRange)
+            && (!versions.contains(&self.col_version)
+                || !versions.contains(&self.cl)
+                || !clocks.contains(&self.db_version)
+                || !clocks.contains(&self.seq))
+        {
             return Err(RowCode::VersionOutOfRange);
         }
         let poison =

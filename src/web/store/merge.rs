@@ -11,7 +11,7 @@ use super::failure::blames_the_row;
 use super::pace::Pace;
 use crate::engine::store::StoreError;
 use crate::rules::{self, Rule};
-use crate::wire::{Change, RowCode, Value};
+use crate::wire::{Change, RowCode, SiteId, Value};
 
 /// Larger statements journal too many pages when keys come in random order.
 const ROWS_PER_STATEMENT: usize = 20;
@@ -90,9 +90,7 @@ fn bindable(value: &Value) -> bool {
 
 async fn merge_block(connection: &mut Connection, rows: &[Change]) -> Result<(), JsValue> {
     let Some(first) = rows.first() else { return Ok(()) };
-    let whole = rules::holds(Rule::WholeSiteIds) || first.site_id.0 != [0; 16];
-    let origin = if whole { Arg::Blob(&first.site_id.0) } else { Arg::Null };
-    let mut args = vec![Arg::Text(&first.table), origin, Arg::Integer(first.cl)];
+    let mut args = vec![Arg::Text(&first.table), origin(&first.site_id), Arg::Integer(first.cl)];
     for row in rows {
         args.extend([
             Arg::Blob(row.pk.as_bytes()),
@@ -110,14 +108,17 @@ async fn merge_block(connection: &mut Connection, rows: &[Change]) -> Result<(),
         args.push(Arg::Integer(kind));
         return connection.run(ONE_ODD_ROW, &args).await;
     }
-    let sql = statement(rows.len());
     #[cfg(feature = "mutants")]
-    let sql = if rules::holds(Rule::BindZero) {
-        sql
-    } else {
-        sql.replace(", 0, ?2", &[", ", &first.db_version.to_string(), ", ?2"].concat())
-    };
-    connection.run(&sql, &args).await
+    if !rules::holds(Rule::BindZero) {
+        let version = [", ", &first.db_version.to_string(), ", ?2"].concat();
+        return connection.run(&statement(rows.len()).replace(", 0, ?2", &version), &args).await;
+    }
+    connection.run(&statement(rows.len()), &args).await
+}
+
+/// Never NULL nor empty: cr-sqlite would take the row for one of its own.
+fn origin(site: &SiteId) -> Arg<'_> {
+    if !rules::holds(Rule::WholeSiteIds) && site.0 == [0; 16] { Arg::Null } else { Arg::Blob(&site.0) }
 }
 
 fn statement(rows: usize) -> String {
