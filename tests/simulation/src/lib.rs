@@ -16,6 +16,7 @@ mod chaos;
 mod check;
 mod clients;
 pub mod contract;
+pub mod damage;
 mod device;
 pub mod directed;
 pub mod histories;

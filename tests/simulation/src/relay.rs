@@ -140,8 +140,8 @@ impl Storing {
     }
 
     /// A row of the log is damaged: its place is gone, although no clock says so.
-    pub(crate) fn lose(&mut self, table: &str, cid: &str) -> bool {
-        let lost = |entry: &&Change| entry.table == table && entry.cid == cid;
+    pub(crate) fn lose(&mut self, table: &str) -> bool {
+        let lost = |entry: &&Change| entry.table == table && !entry.is_sentinel();
         let place = self.log.ledger.entries.values().find(lost).map(|entry| entry.db_version);
         place.is_some_and(|place| self.log.ledger.entries.remove(&place).is_some())
     }

@@ -253,7 +253,7 @@ impl Database {
         clocks.and_then(|clocks| clocks.get(SENTINEL)).map_or(1, |clock| clock.col_version)
     }
 
-    fn table_mut(&mut self, name: &str) -> Option<&mut Table> {
+    pub(crate) fn table_mut(&mut self, name: &str) -> Option<&mut Table> {
         self.tables.get_mut(name).map(Arc::make_mut)
     }
 }
