@@ -28,8 +28,8 @@ impl Scenario {
             draws.into_iter().find(|(plan, _)| plan.seed_peers == 0).expect("most plans have none");
         let mut dice = Dice { steps: Vec::new(), plan, rng };
         let devices = dice.devices();
-        for device in 0..devices.len() {
-            dice.app(device, devices[device].at);
+        for (device, beginning) in devices.iter().enumerate() {
+            dice.app(device, beginning.at);
         }
         dice.misfortunes();
         dice.steps.sort_by_key(|step| step.at);
