@@ -207,7 +207,7 @@ impl Replica {
         let reference = conn.reference(run.as_ref());
         conn.asks.sent(target, &reference, now);
         if let Some(site) = target {
-            conn.served(site, now);
+            conn.asks_site(site, now);
         }
         if target.is_none() {
             conn.broadcast(head, now);

@@ -85,7 +85,9 @@ pub(super) struct Site {
     cloned_at: Option<Duration>,
     /// When the other copy was last followed instead of the one before.
     turned_at: Option<Duration>,
-    served_at: Option<Duration>,
+    asked_at: Option<Duration>,
+    /// Whom of the copies we have answered last, and when: neither may starve while the other is served.
+    answered: Option<(Option<Run>, Duration)>,
 }
 
 impl Conn {
@@ -236,11 +238,23 @@ impl Conn {
         turns
     }
 
-    /// Notes that a site is asked or answered now.
-    pub(super) fn served(&mut self, site: SiteId, now: Duration) {
+    /// Notes that a site is asked now.
+    pub(super) fn asks_site(&mut self, site: SiteId, now: Duration) {
         if let Some(known) = self.sites.get_mut(&site) {
-            known.served_at = Some(now);
+            known.asked_at = Some(now);
         }
+    }
+
+    /// Whether a request of a site is answered now: of two live copies, each in its turn.
+    pub(super) fn may_answer(&mut self, site: SiteId, run: Option<&Run>, now: Duration) -> bool {
+        let cloned = self.has_clone(site, now);
+        let Some(known) = self.sites.get_mut(&site) else { return true };
+        let waits = |(last, at): &(Option<Run>, Duration)| last.as_ref() == run && now < *at + CLONE_PAUSE;
+        if cloned && known.answered.as_ref().is_some_and(waits) {
+            return false;
+        }
+        known.answered = Some((run.cloned(), now));
+        true
     }
 
     /// The pushes of a site reach so far without a gap.
@@ -253,10 +267,10 @@ impl Conn {
         }
     }
 
-    /// Until when a site of which two copies are alive is neither asked nor answered.
+    /// Until when a site of which two copies are alive is not asked.
     pub(super) fn paused_until(&self, site: SiteId, now: Duration) -> Option<Duration> {
         let known = self.sites.get(&site).filter(|_| self.has_clone(site, now))?;
-        known.served_at.map(|at| at + CLONE_PAUSE)
+        known.asked_at.map(|at| at + CLONE_PAUSE)
     }
 
     /// The next moment at which something of this connection is due.

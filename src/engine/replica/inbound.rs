@@ -127,8 +127,7 @@ impl Replica {
         let seed = request.cursors.is_none();
         // The next page of an answer is due to whoever has the one before.
         let pages = request.cursor_of(me).is_some_and(|cursor| cursor.head.is_some());
-        if pages || conn.paused_until(from, now).is_none_or(|until| until <= now) {
-            conn.served(from, now);
+        if pages || conn.may_answer(from, request.run.as_ref(), now) {
             let cursor = request.cursor_of(me).cloned();
             let point = if seed { Point::After(request.since_version) } else { Point::Cursor(cursor) };
             if let Some(serving) = self.serving(from).filter(|_| seed) {

@@ -176,7 +176,10 @@ impl World {
         if copies.is_empty() {
             return Ok(());
         }
-        for _ in 0..4 {
+        for _ in 0..12 {
+            if copies.iter().all(|n| self.devices[*n].told) {
+                break;
+            }
             for n in &copies {
                 self.next_id += 1;
                 let op = app::new_row(self.next_id);
