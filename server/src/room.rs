@@ -40,7 +40,7 @@ pub(crate) struct Room {
     /// in their order. Fair: messages are taken in the order in which they came.
     order: OrderedMutex<()>,
     members: Mutex<Members>,
-    comparison: Comparison,
+    comparison: Arc<Comparison>,
     registry: Weak<Rooms>,
     /// Repeats the head while the room is in use.
     beat: OnceLock<AbortHandle>,
@@ -75,6 +75,7 @@ impl Room {
         log: Arc<dyn Log>,
         run: Run,
         answer_bytes: usize,
+        comparison: Arc<Comparison>,
         registry: Weak<Rooms>,
     ) -> Self {
         Room {
@@ -84,7 +85,7 @@ impl Room {
             answer_bytes,
             order: OrderedMutex::default(),
             members: Mutex::default(),
-            comparison: Comparison::default(),
+            comparison,
             registry,
             beat: OnceLock::new(),
         }

@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use crsqlite_sync::wire::Run;
 
+use crate::comparison::Comparison;
 use crate::log::Log;
 use crate::room::Room;
 use crate::user::User;
+
+/// Of how many users it is remembered what their devices have stated: devices seldom meet in a room.
+const COMPARISONS: usize = 10_000;
 
 /// Makes and finds rooms. A room lives while a connection, or a message under way, holds it; so a new connection never
 /// runs beside what an old one left unfinished.
@@ -21,6 +25,7 @@ pub(crate) struct Rooms {
     answer_bytes: usize,
     head_interval: Duration,
     open: Mutex<HashMap<Arc<str>, Weak<Room>>>,
+    comparisons: Mutex<HashMap<Arc<str>, Arc<Comparison>>>,
 }
 
 impl Rooms {
@@ -31,7 +36,8 @@ impl Rooms {
         answer_bytes: usize,
         head_interval: Duration,
     ) -> Arc<Self> {
-        Arc::new(Rooms { log, log_secret, run, answer_bytes, head_interval, open: Mutex::default() })
+        let (open, comparisons) = Default::default();
+        Arc::new(Rooms { log, log_secret, run, answer_bytes, head_interval, open, comparisons })
     }
 
     /// The room of a verified user.
@@ -42,11 +48,21 @@ impl Rooms {
         }
         let user = User::new(sub, &self.log_secret);
         let registry = Arc::downgrade(self);
+        let comparison = self.comparison(&user.sub);
         let room =
-            Arc::new(Room::new(user, Arc::clone(&self.log), self.run.clone(), self.answer_bytes, registry));
+            Room::new(user, Arc::clone(&self.log), self.run.clone(), self.answer_bytes, comparison, registry);
+        let room = Arc::new(room);
         open.insert(Arc::clone(&room.user.sub), Arc::downgrade(&room));
         room.start_beat(self.head_interval);
         room
+    }
+
+    fn comparison(&self, sub: &Arc<str>) -> Arc<Comparison> {
+        let mut known = self.comparisons.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= COMPARISONS && !known.contains_key(sub) {
+            known.retain(|_, comparison| Arc::strong_count(comparison) > 1);
+        }
+        Arc::clone(known.entry(Arc::clone(sub)).or_default())
     }
 
     /// Called by a room that ends. Another one of this user may have opened since: that one stays.

@@ -4,6 +4,7 @@
 
 mod support;
 
+use crsqlite_sync::wire::{Body, Message, Pk, SiteId, SyncRequest, TableDigest, Value as Val};
 use serde_json::{Value, json};
 use support::{Relay, column, cursor, key, offsets, sentinel, site, values};
 
@@ -538,4 +539,44 @@ async fn the_raw_key_of_the_seeds_example_names_the_same_row_as_the_packed_one()
     let again = device.push(&[column("msg-12345", "a", 1, json!(1), 1)]).await;
     assert_eq!(again["relay"]["version"], 1);
     assert_eq!(device.ask(json!({})).await["changes"][0]["pk"], key("msg-12345"));
+}
+
+/// What the living rows `keys` of table `t` add up to, each with column `a` in its first version.
+fn sums(keys: &[&str], val: &Val) -> Value {
+    let mut sums = TableDigest::default();
+    for key in keys {
+        let pk = Pk::pack(&[Val::Text((*key).into())]).unwrap();
+        sums.add_row("t", &pk, 1, std::iter::once(("a", 1, val)));
+    }
+    let digest = Some(vec![("t".to_owned(), sums)]);
+    let body = Body::Request(SyncRequest { digest, ..SyncRequest::default() });
+    let frame = Message { site_id: SiteId([1; 16]), timestamp: 0, body }.encode();
+    serde_json::from_str::<Value>(&frame).unwrap()["payload"]["digest"].take()
+}
+
+#[tokio::test]
+async fn a_device_that_has_everything_learns_what_it_holds_otherwise_and_others_hear_of_values_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let relay = Relay::start(directory.path(), &[]).await;
+    let (mut a, mut b) = (relay.device("alice", 1).await, relay.device("alice", 2).await);
+    let place =
+        a.push(&[column("k", "a", 1, json!(5), 1), column("l", "a", 1, json!(5), 1)]).await["relay"].take();
+    b.expect("sync_push").await;
+    let state = |version: i64, digest: Value| {
+        let cursors = cursor(&place["siteId"], &place["run"], &json!(version));
+        json!({ "sinceVersion": 0, "cursors": cursors, "ref": "q", "digest": digest })
+    };
+    let right = sums(&["k", "l"], &Val::Integer(5));
+    assert_eq!(a.ask_with(state(2, right.clone())).await["differ"], json!([]));
+    assert_eq!(a.ask_with(state(2, sums(&["k"], &Val::Integer(5)))).await["differ"], json!(["t"]));
+    assert_eq!(a.ask_with(state(2, json!({}))).await["differ"], json!([]), "only what is stated is compared");
+    assert_eq!(a.ask_with(state(1, right.clone())).await.get("differ"), None, "it lacks a row");
+    a.expect_nothing().await;
+    // The relay cannot say which value is the right one, only that devices differ.
+    assert_eq!(b.ask_with(state(2, sums(&["k", "l"], &Val::Integer(6)))).await["differ"], json!(["t"]));
+    let doubt = a.expect("sync_push").await;
+    assert_eq!((&doubt["differ"], &doubt["relay"]["version"]), (&json!(["t"]), &json!(2)));
+    assert_eq!(a.ask_with(state(2, right.clone())).await["differ"], json!(["t"]));
+    b.expect_nothing().await;
+    assert_eq!(b.ask_with(state(2, right)).await["differ"], json!([]));
 }
