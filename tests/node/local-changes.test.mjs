@@ -78,7 +78,8 @@ test("while the app's transaction is open nothing is read, applied or sent, and 
     assert.deepEqual(said(), []);
     assert.equal(a.applied.length, heard);
     assert.deepEqual(await a.db.execA(`SELECT id FROM t WHERE id >= ${id} /* in the transaction */`), [[id]]);
-    assert.equal(a.client.status.pendingChanges, 0);
+    // Something, and no number: what is not committed is not counted.
+    assert.equal(a.client.status.pendingChanges, 1);
     await a.db.exec(end);
     const ended = Date.now();
     await until(() => said().length > 0);
@@ -139,7 +140,8 @@ for (const [what, undo] of Object.entries(undone)) {
     if (what !== "a transaction") await undo(all.second.db);
     await quiet();
     assert.deepEqual(all.relay.frames.slice(frames).filter(({ payload }) => payload.changes?.length > 0), []);
-    assert.ok(pending.every((count) => count === 0), `pending: ${pending}`);
+    // "Something" until it was looked at, never its number: each of these works wrote two changes or more.
+    assert.ok(pending.every((count) => count <= 1) && pending.at(-1) === 0, `pending: ${pending}`);
     assert.deepEqual([all.first.applied, all.second.applied.length], [[], 1]);
     // And what is kept after it is news.
     await all.second.db.exec("INSERT INTO t VALUES (9, 'kept', NULL)");
@@ -256,10 +258,12 @@ test("changes of a table outside tables are not pending, and a stranger's rows o
   const relay = new PlainRelay();
   const a = await device(relay, BOTH, { tables: ["t"] });
   a.transport.cut();
+  const pending = [];
+  a.client.on("status", ({ pendingChanges }) => pending.push(pendingChanges));
   await a.db.exec("INSERT INTO secret VALUES (1, 'mine')");
   await a.db.exec("INSERT INTO t VALUES (1, 'x', 'y')");
-  await until(() => a.client.status.pendingChanges > 0);
-  assert.equal(a.client.status.pendingChanges, 2);
+  await until(() => a.client.status.pendingChanges === 2);
+  assert.equal(Math.max(...pending), 2);
   await a.transport.connect();
   relay.inject(push([row({ table: "secret", val: "theirs" }), row({ pk: "010907", val: "taken" })]));
   await until(async () => (await exact(a.db, "t")).length === 2);
