@@ -11,8 +11,9 @@ use crate::run;
 /// What an app may download to use the main entry, brotli bytes in all: the design's budget.
 const BUDGET: u64 = 100_000;
 /// While the budget is not met, a ratchet: whoever makes the package lighter lowers this. It was raised for whole
-/// capabilities only: `HttpTransport`, and replication over push-pull.
-const LIMIT: u64 = 170_000;
+/// capabilities only: `HttpTransport`, replication over push-pull, and the proof that live means equal with all that
+/// heals and reports what is not.
+const LIMIT: u64 = 185_000;
 const WASM: &str = "crsqlite_sync_bg.wasm";
 const SCRIPTS: [&str; 4] = ["crsqlite_sync.js", "index.js", "load.js", "error.js"];
 
