@@ -8,8 +8,9 @@ use crate::rules::{self, Rule};
 use crate::sorted::SortedMap;
 use crate::wire::{Change, Cursor, Row, RowCode, Run, SiteId};
 
-/// How many refused rows are tried whenever others have come. A schema that changes, and the app, try all.
-const MOST_REFUSED: usize = 500;
+/// Whenever other rows have come, so many refused ones are tried, and the rest where that has helped any. A schema that
+/// changes, and the app, try all.
+const PROBED: usize = 500;
 
 /// Begins a run, and starts over with everybody when `tables` has gained one.
 pub(super) async fn start<S: Store>(
@@ -74,7 +75,7 @@ pub(super) async fn retry<S: Store>(
     let (mut tried, mut rows) = (Vec::<KeptRow>::new(), Vec::<Row>::new());
     let mut still_refused = false;
     for row in kept {
-        let due = all || (refused && row.code == RowCode::Refused && tried.len() < MOST_REFUSED);
+        let due = all || (refused && row.code == RowCode::Refused);
         match Change::from_json(&row.row) {
             Ok(change) if due => {
                 tried.push(row);
@@ -84,7 +85,17 @@ pub(super) async fn retry<S: Store>(
             Ok(_) | Err(_) => still_refused |= row.code == RowCode::Refused,
         }
     }
-    let merged = merge_rows(txn.store, &schema, tables, rows).await?;
+    let rest = if all { Vec::new() } else { rows.split_off(rows.len().min(PROBED)) };
+    let probed = rows.len();
+    let mut merged = merge_rows(txn.store, &schema, tables, rows).await?;
+    if merged.refused.len() < probed {
+        let more = merge_rows(txn.store, &schema, tables, rest).await?;
+        merged.refused.extend(more.refused.into_iter().map(|(at, bad)| (probed + at, bad)));
+        merged.keys.extend(more.keys);
+    } else {
+        still_refused |= !rest.is_empty();
+        tried.truncate(probed);
+    }
     let mut bad = merged.refused.iter().peekable();
     let (mut gone, mut renewed) = (Vec::new(), Vec::new());
     for (at, row) in tried.into_iter().enumerate() {
