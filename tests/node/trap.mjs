@@ -12,7 +12,7 @@ import { end, patience } from "./harness.mjs";
 const { CRSQLITE_SYNC_MUTANTS: mutants, CRSQLITE_RELAY_MUTANTS: relay, TRAP: asked } = process.env;
 const skip = !mutants && "no package that can leave a rule out";
 
-/** Without a rule it shall fail soon. */
+/** Without a rule it shall fail soon: in a wait that is longer than all of the body takes here with every rule. */
 const SOON_MS = 2500;
 /** A body that waits for what has no end of its own counts as failed. */
 const TOO_LATE_MS = 60_000;
@@ -63,12 +63,15 @@ function judge(t, rules, { verdicts: [sound, ...without], noise }) {
 
 async function run(rules, body) {
   const { leaveOut } = await import(pathToFileURL(resolve(mutants, "crsqlite_sync.js")).href);
+  let soon = SOON_MS;
   for (const rule of [undefined, ...rules]) {
     assert.ok(leaveOut(rule), `there is no rule ${rule}`);
     if (rule) Object.assign(process.env, { CRSQLITE_LEAVE_OUT: rule }); // for a relay that the body starts
-    if (rule) patience.ms = SOON_MS;
+    if (rule) patience.ms = soon;
+    const began = Date.now();
     const error = await Promise.race([body().then(() => undefined, (error) => error), late(TOO_LATE_MS)]);
     leaveOut();
+    if (!rule) soon = Math.max(SOON_MS, 2 * (Date.now() - began));
     process.send(error ? { failure: brief(error), stated: stated(error) } : {});
     await Promise.race([end(), late(SOON_MS)]);
   }
