@@ -16,8 +16,6 @@ const PATIENCE: u64 = 3_600_000;
 const STEP: u64 = 30_000;
 /// No world is so large that a device has so much to say within a step.
 const FLOOD: u64 = 3_000;
-/// With less to say nobody has much to do.
-const SILENCE: u64 = 30;
 /// Within so many windows there has to be a quiet one; small messages over slow links take their time.
 const WINDOW: u64 = 30 * 60_000;
 const WINDOWS: usize = 4;
@@ -118,18 +116,10 @@ impl World {
         let end = self.now + PATIENCE;
         loop {
             let before: Vec<u64> = self.devices.iter().map(|device| device.sent).collect();
-            let events = self.events();
             self.run_for(STEP)?;
-            let sent: Vec<u64> =
-                self.devices.iter().zip(before).map(|(device, before)| device.sent - before).collect();
-            if let Some((n, sent)) = sent.iter().enumerate().find(|(_, sent)| **sent > FLOOD) {
+            let sent = self.devices.iter().zip(before).map(|(device, before)| device.sent - before);
+            if let Some((n, sent)) = sent.enumerate().find(|(_, sent)| *sent > FLOOD) {
                 return Err(format!("{when}, d{n} sends {sent} messages in half a minute"));
-            }
-            let events = self.events() - events;
-            if sent.iter().sum::<u64>() < SILENCE && events > FLOOD {
-                return Err(format!(
-                    "{when}, hardly anything is said, but {events} things happen in half a minute"
-                ));
             }
             let digests = self.digests();
             if digests.windows(2).all(|pair| pair[0] == pair[1]) {

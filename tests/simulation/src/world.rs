@@ -245,11 +245,6 @@ impl World {
         self.queue.insert((self.now + delay, self.number), Box::new(event));
     }
 
-    /// How much has happened, or is going to.
-    pub(crate) fn events(&self) -> u64 {
-        self.number
-    }
-
     /// Takes what is under way and answers to this off its way.
     pub(crate) fn intercept(&mut self, takes: impl Fn(&Event) -> bool) -> Vec<Event> {
         self.queue.extract_if(.., |_, event| takes(event)).map(|(_, event)| *event).collect()
