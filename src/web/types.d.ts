@@ -284,8 +284,9 @@ export interface SyncStatus {
   /** When this database last knew that it was up to date. Survives a reload. */
   readonly lastSyncedAt?: number;
   /**
-   * When what is held here was last proved equal to what the relay or another device holds, since this start. Compared
-   * half a minute after everything has come to rest, at most every quarter of an hour.
+   * When what is held here was last proved equal to what the relay or another device holds, since this start. With a
+   * relay that stores they are compared half a minute after everything has come to rest, at most every quarter of an hour;
+   * over a plain relay every quarter of an hour.
    */
   readonly verifiedAt?: number;
   /** Rows that could not be applied here and wait for a schema that fits, or for `retry()`. */
