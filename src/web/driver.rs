@@ -66,6 +66,8 @@ pub(super) struct Driver {
     session: RefCell<Session>,
     /// Counts starts and stops: what was begun under another number is not ours.
     epoch: Cell<u64>,
+    /// Leads lost to somebody who does not take turns: since when, and how many.
+    losses: Cell<Option<(Duration, u32)>>,
     pub(super) listeners: Listeners,
 }
 
@@ -98,6 +100,7 @@ impl Driver {
             auth: Auth::default(),
             session: RefCell::new(Session::Stopped),
             epoch: Cell::new(0),
+            losses: Cell::new(None),
             listeners: Listeners::new(options.logger.clone()),
             options,
         })

@@ -1,7 +1,7 @@
 //! The options of `SyncClient`: what is accepted, what is assumed, and a clear `bad-option` for the rest.
 //! Decides defaults; never touches the database or the network. Called by the class's constructor.
 
-use js_sys::Array;
+use js_sys::{Array, Function};
 use wasm_bindgen::prelude::*;
 
 use super::error::SyncError;
@@ -69,8 +69,8 @@ impl Options {
         let at_most = |name, otherwise| {
             count(name, &given(object, name)).map(|count| count.unwrap_or(otherwise)).map_err(bad)
         };
-        let shared_as =
-            (multi_tab && filename != IN_MEMORY).then(|| format!("crsqlite-sync:{filename}:{remote}"));
+        let shared_as = (multi_tab && filename != IN_MEMORY)
+            .then(|| format!("crsqlite-sync:{}:{remote}", file_of(&filename)));
         Ok(Options {
             tables: tables(field(object, "tables"))?,
             budget: Budget {
@@ -87,6 +87,15 @@ impl Options {
             shared_as,
         })
     }
+}
+
+/// The file, however the app spells its name: read as the VFS reads it.
+fn file_of(filename: &str) -> String {
+    let arguments = Array::of2(&filename.into(), &"file://localhost/".into());
+    let class = field(&js_sys::global(), "URL").dyn_into::<Function>().ok();
+    let url = class.and_then(|class| js_sys::Reflect::construct(&class, &arguments).ok());
+    let path = url.and_then(|url| field(&url, "pathname").as_string());
+    path.unwrap_or_else(|| filename.to_owned())
 }
 
 fn database(db: &JsValue) -> Result<Database, SyncError> {

@@ -297,3 +297,43 @@ test("of two clients that do not take turns the first one stops, and says why", 
   assert.ok(second.errors.every(({ code }) => code !== "not-leading"));
   await stop(second, elsewhere);
 });
+
+test("two names of one file are one database: its tabs take turns", async () => {
+  const relay = new PlainRelay();
+  const first = await device(relay, T, { name: "tabs-names.db" });
+  const second = await device(relay, [], { db: await open("/a/../tabs-names.db") });
+  assert.equal(second.client.status.state, "standby");
+  await closeTabs({ first, second, elsewhere: await device(relay, T) });
+});
+
+test("of two clients that each hold a lock of their own one stops, and says why", async () => {
+  const relay = new PlainRelay();
+  const first = await device(relay, T, { name: "tabs-rivals.db" });
+  const db = await open("tabs-rivals.db");
+  db.filename = "what-another-process-knows-nothing-of";
+  const second = await device(relay, [], { db, start: false });
+  let said = 0;
+  for (const { client } of [first, second]) client.on("status", () => said++);
+  await second.client.start();
+  const both = [first, second];
+  await until(() => both.some(({ client }) => client.status.state === "stopped"));
+  const [stopped] = both.filter(({ client }) => client.status.state === "stopped");
+  assert.equal(stopped.errors.at(-1).code, "not-leading");
+  assert.ok(said < 150, `${said} status events`);
+  const [stays] = both.filter((device) => device !== stopped);
+  assert.ok(stays.errors.every(({ code }) => code !== "not-leading"));
+  await stays.db.exec("INSERT INTO t VALUES (1, 'stays', NULL)");
+  const elsewhere = await device(relay, T);
+  await until(async () => (await exact(elsewhere.db, "t")).length === 1);
+  await stop(stays, elsewhere);
+});
+
+test("what a following tab wrote is no longer pending once it leads and has sent it", async () => {
+  const all = await tabs("tabs-unread.db");
+  await all.second.client.waitForSynced({ level: "sent" });
+  await all.second.db.exec("INSERT INTO t VALUES (1, 'second', NULL)");
+  await all.first.client.stop();
+  await until(async () => (await exact(all.elsewhere.db, "t")).length === 1);
+  await until(() => all.second.client.status.pendingChanges === 0, "nothing pending", 8000);
+  await closeTabs(all);
+});

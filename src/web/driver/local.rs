@@ -89,7 +89,10 @@ impl Driver {
                 let since = if news { local.known.get() } else { i64::MAX };
                 match driver.look_for_ours(since).await {
                     Ok((written, version)) => {
-                        local.known.set(version);
+                        // What came while it was only learnt may be below that version, and is to be told.
+                        if news || !local.changed.get() {
+                            local.known.set(version);
+                        }
                         pause = BUSY_PAUSE_MS;
                         if !written.is_empty() {
                             driver.tell_written(&written, version);
@@ -144,7 +147,7 @@ impl Driver {
     }
 }
 
-async fn sleep(ms: f64) {
+pub(super) async fn sleep(ms: f64) {
     let woken = Deferred::new();
     let told = woken.clone();
     let _timer = Timer::after(ms, move || told.resolve(&JsValue::UNDEFINED));

@@ -2,9 +2,11 @@
 //! what it does. Called by the class, the locks, the page and the other tabs.
 //!
 //! A lead can end without us: the lock was stolen while this tab stood still, or a transaction finds that another leader
-//! has started since. Either way the role is given up, and this tab takes part anew.
+//! has started since. Either way the role is given up, and this tab takes part anew; but whoever leads without our lock
+//! would do the same, so that one of the two has to stop.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
@@ -13,6 +15,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use super::Driver;
 use super::line::{Leader, Line};
 use super::link::handled;
+use super::local::sleep;
 use crate::engine::link::Input as Signal;
 use crate::engine::replica::{Input, State};
 use crate::web::error::SyncError;
@@ -20,7 +23,14 @@ use crate::web::events::{self, EventName};
 use crate::web::interop::{Deferred, field, has_method, random_u64};
 use crate::web::signals::Signals;
 use crate::web::tabs::{self, Candidacy, Lead, Lost};
+use crate::web::timer;
 use crate::wire::Run;
+
+/// So many leads lost to somebody who does not take turns, and this client is the one that stops.
+const LOSSES: u32 = 3;
+const LOSSES_WITHIN: Duration = Duration::from_secs(300);
+/// How long the other is left alone after the first loss; after the next ones that much longer each.
+const AFTER_LOSS_MS: f64 = 1000.0;
 
 /// Where this tab is between start and stop.
 #[derive(Debug)]
@@ -219,9 +229,18 @@ impl Driver {
 
     /// Asks for a role.
     fn begin(self: &Rc<Self>) {
+        self.begin_after(0.0);
+    }
+
+    fn begin_after(self: &Rc<Self>, ms: f64) {
         let epoch = self.next_epoch();
         let driver = self.clone();
-        spawn_local(async move { driver.take_part(epoch).await });
+        spawn_local(async move {
+            if ms > 0.0 {
+                sleep(ms).await;
+            }
+            driver.take_part(epoch).await;
+        });
         self.emit_status();
     }
 
@@ -298,6 +317,10 @@ impl Driver {
         }
         self.auth.begin();
         self.feed(Input::Start { run: Run::from_random(random_u64()) });
+        if self.unread.replace(false) {
+            // Written while another tab led, or nobody.
+            self.feed(Input::LocalChange);
+        }
         self.tell_tabs("lead", &[]);
         self.renew_waits();
         self.connect();
@@ -325,25 +348,41 @@ impl Driver {
 
     /// Told when the lock is taken away.
     fn lost(self: &Rc<Self>) -> Lost {
-        let here = self.of_this_session();
+        let (here, driver) = (self.of_this_session(), Rc::downgrade(self));
         Rc::new(move || {
+            // Whoever stole it takes turns, whatever a transaction has found before.
+            if let Some(driver) = driver.upgrade() {
+                driver.losses.take();
+            }
             if let Some(driver) = here().filter(|driver| driver.leads()) {
-                driver.lead_lost();
+                driver.take_part_anew(0.0);
             }
         })
     }
 
-    /// Another tab has led since: stands for the lead again.
+    /// Another client has led since, though nobody took our lock: one that may know nothing of it, and would be replaced
+    /// for ever by us, and we by it.
     pub(super) fn lead_lost(self: &Rc<Self>) {
-        if self.shared_as().is_none() {
+        let now = timer::now().at;
+        let (first, count) = match self.losses.get() {
+            Some((first, count)) if now.saturating_sub(first) < LOSSES_WITHIN => (first, count + 1),
+            _ => (now, 1),
+        };
+        if self.shared_as().is_none() || count >= LOSSES {
+            self.losses.take();
             let why = "another client has started on this database and remote, and they do not take turns";
             self.listeners.emit(EventName::Error, &SyncError::new("not-leading", why).into());
             let _ = self.stop();
             return;
         }
+        self.losses.set(Some((first, count)));
+        self.take_part_anew(AFTER_LOSS_MS * f64::from(count));
+    }
+
+    fn take_part_anew(self: &Rc<Self>, in_ms: f64) {
         self.leave_role(|started, line| Session::Starting { started, line });
         if self.follows() {
-            self.begin();
+            self.begin_after(in_ms);
         }
     }
 
