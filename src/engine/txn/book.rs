@@ -151,15 +151,15 @@ pub(super) async fn forget<S: Store>(txn: &mut Txn<'_, S>, rejected: bool) -> Re
     Ok(What::Forgotten)
 }
 
-/// Drops what was agreed with the old account's log; the data and our own clock stay. Only this account is meant: where
-/// yet another one answers next, nobody has accepted that.
+/// Drops what was agreed with the old account's log; the data, our own clock and the quarantine stay. Only this account is
+/// meant: where yet another one answers next, nobody has accepted that.
 pub(super) async fn accept_account<S: Store>(
     txn: &mut Txn<'_, S>,
     account: &Option<String>,
 ) -> Result<What, StoreError> {
-    let Meta { high, runs, tables, schema, pending_since, .. } = txn.meta.clone();
+    let Meta { high, runs, tables, schema, refused, pending_since, .. } = txn.meta.clone();
     let account = account.clone();
-    txn.meta = Meta { high, runs, tables, schema, pending_since, account, ..Meta::default() };
+    txn.meta = Meta { high, runs, tables, schema, refused, pending_since, account, ..Meta::default() };
     drop_rejected(txn).await?;
     Ok(What::AccountAccepted)
 }

@@ -265,3 +265,16 @@ fn a_quarantine_that_has_room_again_asks_for_what_found_none() {
     assert!(matches!(polled.what, What::Polled { rewound: true, .. }));
     assert_eq!((polled.view.quarantined, polled.view.received.get(&LOG).unwrap().version), (Some(0), 5));
 }
+
+#[test]
+fn a_refused_row_is_tried_again_although_the_account_has_changed_since() {
+    let mut disk = disk();
+    disk.constraint = Some(|db, row| {
+        let key = |n| Pk::pack(&[Value::Integer(n)]).unwrap();
+        row.pk != key(2) || db.is_live("t", &key(1))
+    });
+    run(&mut disk, &forward(vec![row("t", 2)], 0, 1));
+    run(&mut disk, &Job::AcceptAccount { account: Some("next".into()) });
+    write(&mut disk, 1);
+    assert_eq!(run(&mut disk, &Job::Poll { scope: scope() }).view.quarantined, Some(0));
+}
