@@ -10,6 +10,8 @@ use crate::wire::{Body, Change, Message, Row, SiteId};
 const FRAMES: usize = 50;
 /// How many tables are counted by name; the others together.
 const TABLES: usize = 20;
+/// What is longer is no name that a table has, but text of a peer.
+const NAME_BYTES: usize = 64;
 
 /// What can be told of a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +26,8 @@ pub struct Frame {
     pub base: Option<i64>,
     pub current: Option<i64>,
     pub head: Option<i64>,
-    /// Table → rows of it. Rows that cannot be read, and those of too many tables, count under an empty name.
+    /// Table → rows of it. Rows that cannot be read, and those of too many tables or of unusual names, count under an
+    /// empty name.
     pub tables: Vec<(String, u32)>,
 }
 
@@ -92,11 +95,16 @@ pub(super) fn table(row: &Row) -> &str {
     row.as_ref().map_or("", |change: &Change| &change.table)
 }
 
+/// Whether a name can be told as it stands: a peer may have put anything there.
+fn is_plain(name: &str) -> bool {
+    name.len() <= NAME_BYTES && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 fn tally(names: &mut dyn Iterator<Item = &str>) -> Vec<(String, u32)> {
     let mut tables: Vec<(String, u32)> = Vec::new();
     for name in names {
-        let name =
-            if tables.len() < TABLES || tables.iter().any(|(known, _)| known == name) { name } else { "" };
+        let known = tables.len() < TABLES || tables.iter().any(|(known, _)| known == name);
+        let name = if known && is_plain(name) { name } else { "" };
         match tables.iter_mut().find(|(known, _)| known == name) {
             Some((_, count)) => *count += 1,
             None => tables.push((name.to_owned(), 1)),
@@ -116,6 +124,15 @@ mod tests {
         assert_eq!(tables.len(), TABLES + 1);
         assert_eq!(tables.first(), Some(&("t0".to_owned(), 2)));
         assert_eq!(tables.last(), Some(&(String::new(), 20)));
+    }
+
+    #[test]
+    fn a_name_that_may_be_text_of_a_peer_is_not_told() {
+        let long = "n".repeat(NAME_BYTES + 1);
+        let names = ["notes_2", "a b", "x'y", "é", &long, &long[1..]];
+        let tables = tally(&mut names.into_iter());
+        let expected = [("notes_2", 1), ("", 4), (&long[1..], 1)];
+        assert_eq!(tables, expected.map(|(name, count)| (name.to_owned(), count)));
     }
 
     #[test]
