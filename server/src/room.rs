@@ -208,9 +208,10 @@ impl Membership {
         } else {
             Start::Cursor(request.cursor_of(room.user.site_id).cloned())
         };
-        if request.digest.is_some() {
-            room.comparison.count(&*room.log, &room.user.sub).await;
-        }
+        let counted = match request.digest {
+            Some(_) => room.comparison.count(&*room.log, &room.user.sub).await,
+            None => None,
+        };
         loop {
             let order = room.order.lock().await;
             let page = match room.log.page(&room.user.sub, &start, room.answer_bytes).await {
@@ -219,7 +220,9 @@ impl Membership {
             };
             let (clock, more) = (page.clock.clone(), page.more);
             start = Start::Offset(page.current);
-            let verdict = room.comparison.verdict(request, room.user.site_id, &room.run, &clock).await;
+            let verdict = counted.as_ref().and_then(|counted| {
+                room.comparison.verdict(counted, from, request, room.user.site_id, &room.run, &clock)
+            });
             let (differ, doubted) = verdict.map(|found| (found.differ, found.doubted)).unzip();
             self.reply(&reply::response(&room.user, &room.run, from, request, page, differ, now_ms()));
             if let Some(doubted) = doubted.filter(|tables| !tables.is_empty()) {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crsqlite_sync::wire::Run;
+use tokio::sync::Semaphore;
 
 use crate::comparison::Comparison;
 use crate::log::Log;
@@ -26,6 +27,8 @@ pub(crate) struct Rooms {
     head_interval: Duration,
     open: Mutex<HashMap<Arc<str>, Weak<Room>>>,
     comparisons: Mutex<HashMap<Arc<str>, Arc<Comparison>>>,
+    /// One log is added up at a time: the others who read are not to wait for it.
+    counting: Arc<Semaphore>,
 }
 
 impl Rooms {
@@ -37,7 +40,8 @@ impl Rooms {
         head_interval: Duration,
     ) -> Arc<Self> {
         let (open, comparisons) = Default::default();
-        Arc::new(Rooms { log, log_secret, run, answer_bytes, head_interval, open, comparisons })
+        let counting = Arc::new(Semaphore::new(1));
+        Arc::new(Rooms { log, log_secret, run, answer_bytes, head_interval, open, comparisons, counting })
     }
 
     /// The room of a verified user.
@@ -62,7 +66,8 @@ impl Rooms {
         if known.len() >= COMPARISONS && !known.contains_key(sub) {
             known.retain(|_, comparison| Arc::strong_count(comparison) > 1);
         }
-        Arc::clone(known.entry(Arc::clone(sub)).or_default())
+        let make = || Arc::new(Comparison::new(Arc::clone(&self.counting)));
+        Arc::clone(known.entry(Arc::clone(sub)).or_insert_with(make))
     }
 
     /// Called by a room that ends. Another one of this user may have opened since: that one stays.

@@ -577,6 +577,12 @@ async fn a_device_that_has_everything_learns_what_it_holds_otherwise_and_others_
     let doubt = a.expect("sync_push").await;
     assert_eq!((&doubt["differ"], &doubt["relay"]["version"]), (&json!(["t"]), &json!(2)));
     assert_eq!(a.ask_with(state(2, right.clone())).await["differ"], json!(["t"]));
+    assert_eq!(
+        a.ask_with(state(2, right.clone())).await["differ"],
+        json!(["t"]),
+        "saying it twice proves nothing"
+    );
     b.expect_nothing().await;
-    assert_eq!(b.ask_with(state(2, right)).await["differ"], json!([]));
+    assert_eq!(b.ask_with(state(2, right.clone())).await["differ"], json!([]));
+    assert_eq!(a.ask_with(state(2, right)).await["differ"], json!([]));
 }

@@ -101,6 +101,21 @@ impl Proof {
         }
     }
 
+    /// Puts the next heal off, each time twice as long.
+    fn count_heal(&mut self, now: Duration) {
+        let pause = PAUSE * 2_u32.saturating_pow(self.heals.min(16));
+        self.heals += 1;
+        self.heal_not_before = now + pause.min(LONGEST_PAUSE);
+    }
+
+    /// A proof ends the doubling only when nothing has had to be healed for long: what differs for ever may be proved
+    /// equal in between, by a device that agrees with what was stated last.
+    fn forget_heals(&mut self, now: Duration) {
+        if now > self.heal_not_before + LONGEST_PAUSE {
+            self.heals = 0;
+        }
+    }
+
     /// When the next step is due, if there is anything to prove.
     pub(super) fn due(&self) -> Option<Duration> {
         let pair = self.pair.as_ref()?;
@@ -273,7 +288,7 @@ impl Replica {
         let now = self.now.at;
         if differ.is_empty() {
             self.proof.proved = Some((pair, now));
-            self.proof.heals = 0;
+            self.proof.forget_heals(now);
             self.proof.verified_at = Some(self.now.wall_ms);
             return;
         }
@@ -283,9 +298,7 @@ impl Replica {
             return;
         }
         self.proof.healed = Some((ours, theirs));
-        self.proof.heals += 1;
-        let pause = PAUSE * 2_u32.saturating_pow(self.proof.heals.min(16) - 1);
-        self.proof.heal_not_before = now + pause.min(LONGEST_PAUSE);
+        self.proof.count_heal(now);
         self.proof.not_before = now;
         let text = ["replicas differ in ", &differ.join(", "), ": all is compared anew"].concat();
         self.outputs.push_back(Output::Event(Event::Error(Problem::passing("replicas-differed", text))));
@@ -297,4 +310,25 @@ impl Replica {
 fn mark(digest: &Digest) -> u64 {
     let of = |sums: &TableDigest| sums.entries.wrapping_add(sums.clocks).wrapping_add(sums.values);
     digest.iter().fold(0, |mark, (_, sums)| mark.wrapping_mul(31).wrapping_add(of(sums)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_between_heals_doubles_to_a_day_whatever_is_proved_in_between() {
+        let (mut proof, mut now, mut pauses) = (Proof::default(), Duration::from_secs(1), Vec::new());
+        for _ in 0..20 {
+            proof.count_heal(now);
+            pauses.push((proof.heal_not_before - now).as_secs() / 60);
+            now = proof.heal_not_before + PAUSE;
+            proof.forget_heals(now);
+        }
+        assert_eq!(pauses[..8], [15, 30, 60, 120, 240, 480, 960, 1440]);
+        assert!(pauses[8..].iter().all(|pause| *pause == 1440));
+        proof.forget_heals(proof.heal_not_before + LONGEST_PAUSE + PAUSE);
+        proof.count_heal(now);
+        assert_eq!(proof.heal_not_before - now, PAUSE, "it was well for long enough");
+    }
 }

@@ -2,11 +2,14 @@
 //! not order. Decides which tables differ, and when the devices are to be made to state their sums anew.
 //! Fed by the logs entry by entry, in the order of rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use crsqlite_sync::wire::{Pk, Run, TableDigest, Value};
+use crsqlite_sync::wire::{Pk, Run, SiteId, TableDigest, Value};
 
 use super::clock::Clock;
+
+/// The statements of so many devices are remembered, the latest.
+const WITNESSES: usize = 16;
 
 /// The sums of each table of a log.
 pub type Sums = BTreeMap<String, TableDigest>;
@@ -66,14 +69,27 @@ pub struct Verdict {
 #[derive(Debug, Default)]
 pub struct Witness {
     place: Option<(Run, i64)>,
-    values: BTreeMap<String, u64>,
+    /// What each device stated last of tables that the log has; who spoke last comes last.
+    heard: VecDeque<(Option<SiteId>, BTreeMap<String, u64>)>,
     told: bool,
 }
 
 impl Witness {
-    /// Compares a statement at the head of this clock with the log's own sums, and with what was stated before.
+    /// Like [`Witness::compare_from`] where nobody says who states it: what was stated before may be another's.
     pub fn compare(
         &mut self,
+        run: &Run,
+        clock: &Clock,
+        own: &Sums,
+        stated: &[(String, TableDigest)],
+    ) -> Verdict {
+        self.compare_from(None, run, clock, own, stated)
+    }
+
+    /// Compares a device's statement at the head of this clock with the log's own sums, and with what others stated.
+    pub fn compare_from(
+        &mut self,
+        site: Option<SiteId>,
         run: &Run,
         clock: &Clock,
         own: &Sums,
@@ -83,24 +99,37 @@ impl Witness {
         if self.place.as_ref() != Some(&place) {
             *self = Witness { place: Some(place), ..Witness::default() };
         }
+        let before = self.heard.iter().position(|(other, _)| *other == site);
+        let mut heard =
+            before.and_then(|at| self.heard.get(at)).map_or_else(BTreeMap::new, |(_, of)| of.clone());
         let mut verdict = Verdict::default();
-        let mut heard = BTreeMap::new();
         for (table, theirs) in stated {
             let ours = own.get(table).copied().unwrap_or_default();
             let clocks_differ = (ours.entries, ours.clocks) != (theirs.entries, theirs.clocks);
-            let values_differ = self.values.get(table).is_some_and(|values| *values != theirs.values);
+            let values_differ = self.heard.iter().any(|(other, of)| {
+                (site.is_none() || *other != site)
+                    && of.get(table).is_some_and(|values| *values != theirs.values)
+            });
             if clocks_differ || values_differ {
                 verdict.differ.push(table.clone());
             }
             if values_differ && !clocks_differ {
                 verdict.doubted.push(table.clone());
             }
-            // A table that lacks rows is no witness of values.
-            if !clocks_differ {
+            // A table that lacks rows is no witness of values, nor is one that the log does not know.
+            if !clocks_differ && own.contains_key(table) {
                 heard.insert(table.clone(), theirs.values);
             }
         }
-        self.values.append(&mut heard);
+        if let Some(before) = before {
+            self.heard.remove(before);
+        }
+        if !heard.is_empty() {
+            self.heard.push_back((site, heard));
+        }
+        if self.heard.len() > WITNESSES {
+            self.heard.pop_front();
+        }
         if self.told {
             verdict.doubted.clear();
         }
@@ -127,12 +156,12 @@ mod tests {
 
     fn compare(
         witness: &mut Witness,
-        head: i64,
+        (site, head): (u8, i64),
         stated: &[(&str, TableDigest)],
     ) -> (Vec<String>, Vec<String>) {
         let clock = Clock { head, ..Clock::default() };
         let stated: Vec<_> = stated.iter().map(|(table, sums)| ((*table).to_owned(), *sums)).collect();
-        let verdict = witness.compare(&own_run(), &clock, &log(7), &stated);
+        let verdict = witness.compare_from(Some(SiteId([site; 16])), &own_run(), &clock, &log(7), &stated);
         (verdict.differ, verdict.doubted)
     }
 
@@ -143,34 +172,65 @@ mod tests {
     #[test]
     fn a_table_differs_when_its_clocks_do_and_one_that_the_log_does_not_have_is_empty() {
         let mut witness = Witness::default();
-        assert_eq!(compare(&mut witness, 1, &[("t", sums(7, 1))]), (none(), none()));
-        assert_eq!(compare(&mut witness, 1, &[("t", sums(8, 1))]), (vec!["t".to_owned()], none()));
-        assert_eq!(compare(&mut witness, 1, &[("u", TableDigest::default())]), (none(), none()));
-        assert_eq!(compare(&mut witness, 1, &[("u", sums(0, 0))]), (vec!["u".to_owned()], none()));
-        assert_eq!(compare(&mut witness, 1, &[]), (none(), none()), "what is not stated is not compared");
+        assert_eq!(compare(&mut witness, (1, 1), &[("t", sums(7, 1))]), (none(), none()));
+        assert_eq!(compare(&mut witness, (1, 1), &[("t", sums(8, 1))]), (vec!["t".to_owned()], none()));
+        assert_eq!(compare(&mut witness, (1, 1), &[("u", TableDigest::default())]), (none(), none()));
+        assert_eq!(compare(&mut witness, (1, 1), &[("u", sums(0, 0))]), (vec!["u".to_owned()], none()));
+        assert_eq!(
+            compare(&mut witness, (1, 1), &[]),
+            (none(), none()),
+            "what is not stated is not compared"
+        );
     }
 
     #[test]
     fn values_that_differ_at_one_place_are_told_to_all_once() {
         let mut witness = Witness::default();
         let both = vec!["t".to_owned()];
-        assert_eq!(compare(&mut witness, 1, &[("t", sums(7, 1))]), (none(), none()));
-        assert_eq!(compare(&mut witness, 1, &[("t", sums(7, 2))]), (both.clone(), both.clone()));
-        assert_eq!(compare(&mut witness, 1, &[("t", sums(7, 1))]), (both.clone(), none()));
+        assert_eq!(compare(&mut witness, (1, 1), &[("t", sums(7, 1))]), (none(), none()));
+        assert_eq!(compare(&mut witness, (2, 1), &[("t", sums(7, 2))]), (both.clone(), both.clone()));
         assert_eq!(
-            compare(&mut witness, 1, &[("t", sums(7, 1))]),
-            (none(), none()),
-            "the last one is remembered"
+            compare(&mut witness, (2, 1), &[("t", sums(7, 2))]),
+            (both.clone(), none()),
+            "still another's"
         );
-        assert_eq!(compare(&mut witness, 2, &[("t", sums(7, 2))]), (none(), none()), "another place");
-        assert_eq!(compare(&mut witness, 2, &[("t", sums(7, 1))]), (both.clone(), both));
+        assert_eq!(compare(&mut witness, (1, 1), &[("t", sums(7, 1))]), (both.clone(), none()));
+        assert_eq!(
+            compare(&mut witness, (1, 1), &[("t", sums(7, 2))]),
+            (none(), none()),
+            "what each said last"
+        );
+        assert_eq!(compare(&mut witness, (2, 1), &[("t", sums(7, 2))]), (none(), none()));
+        assert_eq!(compare(&mut witness, (1, 2), &[("t", sums(7, 3))]), (none(), none()), "another place");
+        assert_eq!(compare(&mut witness, (2, 2), &[("t", sums(7, 1))]), (both.clone(), both));
+    }
+
+    #[test]
+    fn what_is_remembered_does_not_grow_with_names_or_devices() {
+        let mut witness = Witness::default();
+        for site in 0..100 {
+            let invented = format!("u{site}");
+            compare(&mut witness, (site, 1), &[("t", sums(7, 1)), (&invented, TableDigest::default())]);
+        }
+        assert_eq!(witness.heard.len(), WITNESSES);
+        assert!(witness.heard.iter().all(|(_, of)| of.keys().eq(["t"])));
+    }
+
+    #[test]
+    fn nobody_knows_that_a_statement_without_a_sender_repeats_the_one_before() {
+        let mut witness = Witness::default();
+        let mut state = |values| {
+            let clock = Clock { head: 1, ..Clock::default() };
+            witness.compare(&own_run(), &clock, &log(7), &[("t".to_owned(), sums(7, values))]).differ
+        };
+        assert_eq!((state(1), state(2), state(2)), (none(), vec!["t".to_owned()], none()));
     }
 
     #[test]
     fn a_device_that_lacks_rows_is_no_witness_of_values() {
         let mut witness = Witness::default();
-        compare(&mut witness, 1, &[("t", sums(8, 1))]);
-        assert_eq!(compare(&mut witness, 1, &[("t", sums(7, 2))]), (none(), none()));
+        compare(&mut witness, (1, 1), &[("t", sums(8, 1))]);
+        assert_eq!(compare(&mut witness, (2, 1), &[("t", sums(7, 2))]), (none(), none()));
     }
 
     #[test]
