@@ -120,7 +120,7 @@ for (const reference of [false, true]) {
     for (const device of [a, b, all]) {
       await until(async () => String(await notes(device)) === "1,2,3", "the notes of all");
       await device.client.syncNow();
-      assert.equal(device.client.status.pendingChanges, 0);
+      await until(() => device.client.status.pendingChanges === 0, "nothing is pending", 3000);
       assert.deepEqual([await device.client.quarantine(), await device.client.rejected(), device.errors], [[], [], []]);
     }
     const secrets = async ({ db }) => (await db.execA("SELECT id FROM secrets ORDER BY id")).flat();
