@@ -8,7 +8,7 @@ import { play } from "./world.mjs";
 
 /** Plays those of the worlds that have a remote of this kind. */
 export function worlds(remote, name) {
-  const [first, last = first] = (process.env.CRSQLITE_WORLD ?? "0-99").split("-").map(Number);
+  const [first, last = first] = (process.env.CRSQLITE_WORLD ?? "0-59").split("-").map(Number);
   const all = scenarios(first, last - first + 1).filter((world) => world.remote === remote);
   after(hangUp);
   test(name, { skip: all.length === 0 }, async (context) => {
