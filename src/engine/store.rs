@@ -162,6 +162,8 @@ pub trait Store {
 
     async fn keep(&mut self, list: List, rows: &[KeptRow]) -> Result<(), StoreError>;
     async fn kept(&mut self, list: List) -> Result<Vec<KeptRow>, StoreError>;
+    /// How many rows `kept` would return, without reading them.
+    async fn count_kept(&mut self, list: List) -> Result<u64, StoreError>;
     /// Removes what equals one of these (peer and row).
     async fn forget(&mut self, list: List, rows: &[KeptRow]) -> Result<(), StoreError>;
 }

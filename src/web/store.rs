@@ -185,6 +185,11 @@ impl Store for JsStore {
         self.read(kept).await
     }
 
+    async fn count_kept(&mut self, list: List) -> Result<u64, StoreError> {
+        let count = state::count_kept(&mut self.connection, &self.remote, list).await;
+        self.read(count).await
+    }
+
     async fn forget(&mut self, list: List, rows: &[KeptRow]) -> Result<(), StoreError> {
         written(state::forget(&mut self.connection, &self.remote, list, rows).await).await
     }

@@ -18,6 +18,8 @@ use crate::wire::{Change, Cursor, Run, SiteId};
 const PROBE: Duration = Duration::from_secs(10);
 /// Copies of one database that are both alive are served this seldom.
 const CLONE_PAUSE: Duration = Duration::from_secs(300);
+/// So many of them are told apart there.
+const COPIES: usize = 2;
 /// How long two copies are taken to be alive after the last proof of it.
 const CLONE_MEMORY: Duration = Duration::from_secs(3600);
 /// What a former run has sent does not take this long to arrive.
@@ -86,8 +88,8 @@ pub(super) struct Site {
     /// When the other copy was last followed instead of the one before.
     turned_at: Option<Duration>,
     asked_at: Option<Duration>,
-    /// Whom of the copies we have answered last, and when: neither may starve while the other is served.
-    answered: Option<(Option<Run>, Duration)>,
+    /// Whom of the copies we have answered, and when, the last one last: neither may starve while the other is served.
+    answered: Vec<(Option<Run>, Duration)>,
 }
 
 impl Conn {
@@ -250,10 +252,12 @@ impl Conn {
         let cloned = self.has_clone(site, now);
         let Some(known) = self.sites.get_mut(&site) else { return true };
         let waits = |(last, at): &(Option<Run>, Duration)| last.as_ref() == run && now < *at + CLONE_PAUSE;
-        if cloned && known.answered.as_ref().is_some_and(waits) {
+        if cloned && known.answered.iter().any(waits) {
             return false;
         }
-        known.answered = Some((run.cloned(), now));
+        known.answered.retain(|(last, _)| last.as_ref() != run);
+        known.answered.push((run.cloned(), now));
+        known.answered.drain(..known.answered.len().saturating_sub(COPIES));
         true
     }
 
@@ -283,5 +287,25 @@ impl Conn {
             Mode::Records(records) => records.deadline(),
         };
         asks.into_iter().chain(mode).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_live_copies_that_ask_in_turn_are_each_answered_once_in_a_while() {
+        let site = SiteId([3; 16]);
+        let copies = ["a", "b"].map(|run| Run::new(run).unwrap());
+        let mut conn = Conn::new(1, None, Duration::ZERO);
+        assert!(conn.is_cloned(site, Duration::ZERO), "for the first time");
+        let mut answers = [0, 0];
+        for second in 0..2 * CLONE_PAUSE.as_secs() {
+            let copy = usize::from(second % 2 == 1);
+            answers[copy] +=
+                u32::from(conn.may_answer(site, Some(&copies[copy]), Duration::from_secs(second)));
+        }
+        assert_eq!(answers, [2, 2]);
     }
 }

@@ -215,7 +215,7 @@ pub(super) async fn merge_rows<S: Store>(
                     originals.push((at, change));
                     fitted.push(fits);
                 }
-                Err(code) => fate = Some(BadRow { code, text: change.to_json() }),
+                Err(code) => fate = Some(refused(code, change)),
             },
         }
         fates.push(fate);
@@ -225,7 +225,7 @@ pub(super) async fn merge_rows<S: Store>(
     let mut keys = Vec::new();
     for ((index, fits), (at, original)) in fitted.into_iter().enumerate().zip(originals) {
         match (failed.next_if(|(bad, _)| *bad == index), fates.get_mut(at)) {
-            (Some((_, code)), Some(fate)) => *fate = Some(BadRow { code, text: original.to_json() }),
+            (Some((_, code)), Some(fate)) => *fate = Some(refused(code, original)),
             _ => keys.push((fits.table, fits.pk)),
         }
     }
@@ -234,6 +234,11 @@ pub(super) async fn merge_rows<S: Store>(
     keys.dedup();
     let refused = fates.into_iter().enumerate().filter_map(|(at, fate)| Some((at, fate?))).collect();
     Ok(Merged { keys, keys_taken, refused })
+}
+
+/// Without the clock of the sender, so that the row is known again when it comes from somebody else.
+fn refused(code: RowCode, change: Change) -> BadRow {
+    BadRow { code, text: Change { db_version: 0, ..change }.to_json() }
 }
 
 /// Merges, and tries what was refused again as long as that helps: a check over two columns or a trigger may refuse a
@@ -313,7 +318,7 @@ async fn keep_aside<S: Store>(
     let mut rows: Vec<KeptRow> = Vec::new();
     for (_, bad) in &merged.refused {
         let row = KeptRow { peer: sender, row: bad.text.clone(), code: bad.code, schema };
-        let known = |other: &KeptRow| other.peer == row.peer && other.row == row.row;
+        let known = |other: &KeptRow| other.row == row.row;
         let maybe_known = seen.insert(seen::digest(row.row.as_bytes()));
         if !maybe_known || !kept.iter().chain(&rows).any(known) {
             rows.push(row);

@@ -11,6 +11,8 @@ use crate::wire::{Change, Cursor, Row, RowCode, Run, SiteId};
 /// Whenever other rows have come, so many refused ones are tried, and the rest where that has helped any. A schema that
 /// changes, and the app, try all.
 const PROBED: usize = 500;
+/// What found no room in the quarantine is asked for again when it holds no more than this.
+const ROOM_AGAIN: usize = QUARANTINE_ROWS / 2;
 
 /// Begins a run, and starts over with everybody when `tables` has gained one.
 pub(super) async fn start<S: Store>(
@@ -55,6 +57,14 @@ pub(super) async fn poll<S: Store>(
     let left_out = !txn.meta.rewind.is_empty();
     if !(newer || moved || left_out) || !rules::holds(Rule::QuarantineRetry) {
         return Ok(What::Polled { retried: Vec::new(), rewound: false });
+    }
+    if !(newer || moved) {
+        // Nothing is tried, and to find no room is cheap.
+        let kept = txn.store.count_kept(List::Quarantine).await?;
+        if kept > ROOM_AGAIN as u64 {
+            txn.quarantined = Some(kept);
+            return Ok(What::Polled { retried: Vec::new(), rewound: false });
+        }
     }
     txn.meta.schema = version;
     retry(txn, tables, newer, moved).await
@@ -118,7 +128,7 @@ pub(super) async fn retry<S: Store>(
     txn.record_head().await?;
     let after = txn.store.max_version().await?;
     txn.meta.refused = still_refused.then_some(after);
-    let rewound = !txn.meta.rewind.is_empty() && (all || left <= QUARANTINE_ROWS / 2);
+    let rewound = !txn.meta.rewind.is_empty() && (all || left <= ROOM_AGAIN);
     if rewound {
         for (site, cursor) in std::mem::take(&mut txn.meta.rewind) {
             match txn.meta.logs.get_mut(&site) {

@@ -127,6 +127,16 @@ pub(super) async fn kept(
         .collect())
 }
 
+pub(super) async fn count_kept(
+    connection: &mut Connection,
+    remote: &str,
+    list: List,
+) -> Result<u64, JsValue> {
+    let sql = "SELECT count(*) FROM crsqlite_sync_kept WHERE remote = ?1 AND list = ?2";
+    let rows = connection.rows(sql, &[Arg::Text(remote), Arg::Text(name(list))]).await?;
+    Ok(rows.first().map_or(0, |row| row.at(0).integer().unsigned_abs()))
+}
+
 pub(super) async fn forget(
     connection: &mut Connection,
     remote: &str,

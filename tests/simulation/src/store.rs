@@ -287,6 +287,11 @@ impl Store for Disk {
         })
     }
 
+    async fn count_kept(&mut self, list: List) -> Result<u64, StoreError> {
+        self.check()?;
+        Ok(self.list(list).len() as u64)
+    }
+
     async fn forget(&mut self, list: List, rows: &[KeptRow]) -> Result<(), StoreError> {
         self.check()?;
         self.list(list).retain(|kept| !rows.iter().any(|row| row.peer == kept.peer && row.row == kept.row));

@@ -115,6 +115,28 @@ fn rows_of_a_forward_that_found_no_room_in_the_quarantine_are_asked_of_the_log_a
     assert_eq!(polled.view.quarantined, Some(0), "the table is there now");
 }
 
+#[test]
+fn a_refused_row_that_comes_from_two_sides_is_kept_once() {
+    let mut disk = disk();
+    run(&mut disk, &forward(vec![row("later", 1)], 0, 1));
+    let of_the_log = Change { db_version: 77, ..row("later", 1) };
+    let answer = Apply {
+        sender: LOG,
+        rows: vec![Ok(of_the_log), Ok(row("later", 2))],
+        tables: None,
+        advance: Advance::Answer {
+            run: Run::new("log").unwrap(),
+            base: 0,
+            current: 77,
+            head: None,
+            carried: None,
+        },
+        log: Some(LOG),
+        durable: None,
+    };
+    assert_eq!(run(&mut disk, &Job::Apply(Box::new(answer))).view.quarantined, Some(2));
+}
+
 const SERVER: SiteId = SiteId([5; 16]);
 
 /// A page of a server of the push-pull contract, asked with one cursor and ending at another.
