@@ -31,12 +31,13 @@ pub(crate) fn quiet(what: &str, command: &Expression) -> Result<()> {
     Ok(())
 }
 
-/// Runs a test runner, shows all it says and returns the lines that sum it up, whether it succeeded or not.
+/// Runs a test runner, shows all it says and returns the lines that sum it up, whether it succeeded or not, with what it
+/// said of the tests that failed.
 pub(crate) fn tested(what: &str, command: &Expression) -> Result<Tested> {
     step(what);
     let reader =
         command.stderr_to_stdout().unchecked().reader().with_context(|| format!("failed: {what}"))?;
-    let mut closing = Vec::new();
+    let (mut closing, mut failures) = (Vec::new(), Failures::default());
     let mut lines = BufReader::new(&reader);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
@@ -45,17 +46,45 @@ pub(crate) fn tested(what: &str, command: &Expression) -> Result<Tested> {
         if is_closing(text.trim()) {
             closing.push(text.trim().to_owned());
         }
+        failures.hear(text.trim_end());
         line.clear();
     }
     let passed = reader.try_wait()?.is_some_and(|output| output.status.success());
-    Ok(Tested { closing, passed })
+    Ok(Tested { closing, failures: failures.lines, passed })
 }
 
 /// How a test runner ended.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Tested {
     pub(crate) closing: Vec<String>,
+    pub(crate) failures: Vec<String>,
     pub(crate) passed: bool,
+}
+
+/// What a runner says of tests that fail: of the suites before the last one it would scroll out of sight.
+#[derive(Default)]
+struct Failures {
+    lines: Vec<String>,
+    /// Node tells all of it at the end, after a heading.
+    to_the_end: bool,
+    /// The line after one that names a place says what is wrong there.
+    next: bool,
+}
+
+impl Failures {
+    const MOST: usize = 120;
+
+    fn hear(&mut self, line: &str) {
+        let of_rust = line.contains(" panicked at ")
+            || ["FAIL [", "TIMEOUT [", "SIGABRT ["].iter().any(|word| line.trim_start().starts_with(word))
+            || (line.starts_with("test ") && line.ends_with("FAILED"));
+        let wanted = self.to_the_end || std::mem::take(&mut self.next) || of_rust;
+        if wanted && !line.is_empty() && self.lines.len() < Self::MOST {
+            self.lines.push(line.to_owned());
+        }
+        self.next = line.contains(" panicked at ");
+        self.to_the_end |= line == "✖ failing tests:";
+    }
 }
 
 // cargo test and the browser runner say "test result:", nextest "Summary [", node "ℹ tests 3", "ℹ pass 3", "ℹ fail 0".
@@ -85,7 +114,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_closing;
+    use super::{Failures, is_closing};
 
     #[test]
     fn the_last_lines_of_every_runner_are_recognised() {
@@ -95,5 +124,20 @@ mod tests {
         assert!(!is_closing("ℹ duration_ms 12"));
         assert!(!is_closing("test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured"));
         assert!(!is_closing("test wire::pk::tests::a_key_is_packed ... ok"));
+    }
+
+    #[test]
+    fn what_failed_is_told_again() {
+        let told = |text: &str| {
+            let mut failures = Failures::default();
+            text.lines().for_each(|line| failures.hear(line));
+            failures.lines
+        };
+        let node =
+            "✔ good (1ms)\n✖ bad (2ms)\nℹ fail 1\n\n✖ failing tests:\n\ntest at a.mjs:1:1\n✖ bad (2ms)";
+        assert_eq!(told(node), ["test at a.mjs:1:1", "✖ bad (2ms)"]);
+        let rust = "    PASS [ 0.1s] a\n    FAIL [ 0.2s] b\nthread 'b' panicked at b.rs:1:2:\nleft is not right\nnote: x";
+        let expected = ["    FAIL [ 0.2s] b", "thread 'b' panicked at b.rs:1:2:", "left is not right"];
+        assert_eq!(told(rust), expected);
     }
 }

@@ -51,6 +51,9 @@ pub(crate) fn test(ws: &Workspace, only: &[Suite]) -> Result<()> {
             Ok(tested) => println!("  {name:8} {}", tested.closing.join("; ")),
             Err(error) => println!("  {name:8} did not run: {error:#}"),
         }
+        for line in ending.iter().flat_map(|tested| &tested.failures) {
+            println!("           {line}");
+        }
         // A runner that found nothing to run also ends well: that is no test.
         if !ending.as_ref().is_ok_and(|tested| tested.passed && !tested.closing.is_empty()) {
             failed.push(name);
@@ -100,6 +103,7 @@ fn native(ws: &Workspace) -> Result<Tested> {
     Ok(Tested {
         passed: units.passed && docs.passed,
         closing: units.closing.into_iter().chain(docs.closing).collect(),
+        failures: units.failures.into_iter().chain(docs.failures).collect(),
     })
 }
 
@@ -130,7 +134,8 @@ fn real(ws: &Workspace) -> Result<Tested> {
     pack::pack(ws)?;
     let (mutants, relay_with_mutants) = (pack::with_mutants(ws)?, rust::relay_with_mutants(ws)?);
     let (relay, simulator) = (rust::relay(ws)?, rust::simulator(ws)?);
-    node_tests(ws, "tests/node", |call| {
+    // Its files mostly wait, and Node keeps one core free where it is not told.
+    node_tests_at_once(ws, "tests/node", &["--test-concurrency=2"], |call| {
         let call = call.env("CRSQLITE_RELAY", &relay).env("CRSQLITE_SIMULATOR", &simulator);
         call.env("CRSQLITE_SYNC_MUTANTS", &mutants).env("CRSQLITE_RELAY_MUTANTS", &relay_with_mutants)
     })
@@ -170,7 +175,7 @@ fn node_tests_at_once(
     let files = tests_in(&ws.path(folder))?;
     if files.is_empty() {
         let closing = vec![format!("there are no tests in {folder}/ yet")];
-        return Ok(Tested { closing, passed: true });
+        return Ok(Tested { closing, passed: true, ..Tested::default() });
     }
     let flags = ["--test", "--test-reporter=spec"].iter().chain(flags).map(PathBuf::from);
     let call = duct::cmd("node", flags.chain(files)).dir(ws.root());
