@@ -18,8 +18,8 @@ use crate::wire::{Change, Cursor, Run, SiteId};
 const PROBE: Duration = Duration::from_secs(10);
 /// Copies of one database that are both alive are served this seldom.
 const CLONE_PAUSE: Duration = Duration::from_secs(300);
-/// So many of them are told apart there.
-const COPIES: usize = 2;
+/// So many answers are remembered for it.
+const ANSWERS: usize = 4;
 /// How long two copies are taken to be alive after the last proof of it.
 const CLONE_MEMORY: Duration = Duration::from_secs(3600);
 /// What a former run has sent does not take this long to arrive.
@@ -255,9 +255,10 @@ impl Conn {
         if cloned && known.answered.iter().any(waits) {
             return false;
         }
-        known.answered.retain(|(last, _)| last.as_ref() != run);
+        if known.answered.len() == ANSWERS {
+            known.answered.remove(0);
+        }
         known.answered.push((run.cloned(), now));
-        known.answered.drain(..known.answered.len().saturating_sub(COPIES));
         true
     }
 
