@@ -68,6 +68,21 @@ pub fn write(changes: &[(String, Change)], wall_ms: i64) -> String {
     out
 }
 
+/// The change as a server's page shows it, stamped with the server's time: without what only its writer knows.
+#[must_use]
+pub fn shown(change: &Change, wall_ms: i64) -> String {
+    let (mut out, id) = (String::new(), id(change));
+    let mut record = Object::new(&mut out);
+    record.text("id", &id);
+    record.text("collection", &change.table);
+    record.text("recordId", &id);
+    record.text("type", "create");
+    write_data(record.name("data"), change);
+    record.text("timestamp", &iso(wall_ms));
+    record.end();
+    out
+}
+
 fn write_data(out: &mut String, change: &Change) {
     let mut data = Object::new(out);
     data.text("pk", &encode_base64(change.pk.as_bytes()));
@@ -90,7 +105,9 @@ pub fn read(text: &str) -> Result<Vec<Row>, WireError> {
     Ok(records.into_iter().filter_map(read_record).collect())
 }
 
-fn read_record(text: &str) -> Option<Row> {
+/// Reads one record. `None` for one that is not ours.
+#[must_use]
+pub fn read_record(text: &str) -> Option<Row> {
     let names = ["id", "recordId", "collection", "type", "data"];
     let [name, record, collection, kind, data] = fields(text, names)?;
     let data = Data::read(data?).filter(|_| kind != Some("\"delete\""))?;
@@ -219,7 +236,8 @@ fn read_fate(entry: &str, is_error: bool) -> Option<(String, Fate)> {
 }
 
 /// The moment as JavaScript's `toISOString` writes it; years beyond four digits are cut off.
-fn iso(wall_ms: i64) -> String {
+#[must_use]
+pub fn iso(wall_ms: i64) -> String {
     const DAY: i64 = 86_400_000;
     let wall_ms = wall_ms.clamp(0, 253_402_300_799_999);
     let (days, rest) = (wall_ms / DAY, wall_ms % DAY);
@@ -282,6 +300,17 @@ mod tests {
         assert_eq!(record(&change), record(&other));
         let read = read(&record(&change)).unwrap();
         assert_eq!(read, vec![Ok(Change { db_version: 0, seq: 0, ..change })]);
+    }
+
+    #[test]
+    fn a_page_shows_what_the_writer_has_sent() {
+        let change = change();
+        let shown = shown(&change, 1_701_388_801_007);
+        let held = Change { db_version: 0, seq: 0, ..change.clone() };
+        assert_eq!(read_record(&shown), Some(Ok(held)));
+        let (data, sent) = (fields(&shown, ["data"]).unwrap(), record(&change));
+        assert!(sent.contains(data[0].unwrap()));
+        assert!(shown.ends_with(r#","timestamp":"2023-12-01T00:00:01.007Z"}"#), "{shown}");
     }
 
     #[test]
