@@ -9,9 +9,7 @@ use super::Appended;
 use super::clock::{Clock, Start};
 use super::compact::{Entry, compact, exact};
 use super::digest::{Counter, Sums};
-use super::feed::{Feed, FeedCut, Item, Wanted};
 use super::page::{Cut, Page};
-use super::records::{Fate, Put, Record, Remembered, replaces};
 
 /// A log as a value: clone it and it is a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,9 +17,6 @@ pub struct Ledger {
     pub clock: Clock,
     /// The live entries by offset; the `db_version` of each is its offset.
     pub entries: BTreeMap<i64, Change>,
-    /// The ordinary records by collection and name, with their offsets.
-    pub records: BTreeMap<(String, String), (i64, Record)>,
-    pub remembered: Remembered,
 }
 
 impl Ledger {
@@ -69,56 +64,6 @@ impl Ledger {
         cut.finish(self.clock.clone(), base, exhausted)
     }
 
-    /// Stores what of `records` is neither known nor older than what is there; `run` is the writing server's, `now` in
-    /// milliseconds since 1970.
-    pub fn put_records(&mut self, run: &Run, records: &[Record], now: i64) -> Put {
-        let base = self.clock.head;
-        let mut fates = Vec::with_capacity(records.len());
-        for record in records {
-            let name = (record.collection.clone(), record.record_id.clone());
-            let stored = self.records.get(&name).map(|(_, stored)| stored);
-            let known = stored.is_some_and(|stored| stored.id == record.id).then_some(now);
-            let fate = match (self.remembered.at(&record.id).or(known), stored) {
-                (Some(at), _) => Fate::Accepted { at },
-                (None, Some(stored)) if !replaces(stored, record) => Fate::Conflict(Box::new(stored.clone())),
-                (None, _) => {
-                    self.clock.record(run);
-                    self.clock.head += 1;
-                    self.records.insert(name, (self.clock.head, record.clone()));
-                    self.remembered.insert(&record.id, now);
-                    Fate::Accepted { at: now }
-                }
-            };
-            fates.push(fate);
-        }
-        let stays = |record: &Record| {
-            let name = (record.collection.clone(), record.record_id.clone());
-            self.records.get(&name).is_some_and(|(offset, stored)| *offset > base && stored.id == record.id)
-        };
-        let stored = (0..).zip(records).filter(|(_, record)| stays(record)).map(|(index, _)| index).collect();
-        Put { run: self.clock.run(run).clone(), base, head: self.clock.head, fates, stored }
-    }
-
-    /// Rows and records together.
-    #[must_use]
-    pub fn feed(&self, start: &Start, wanted: &Wanted) -> Feed {
-        let base = self.clock.start(start);
-        let entries = self.entries.range(base + 1..).map(|(_, entry)| Item::Entry(entry.clone()));
-        let records = self.records.values().map(|(offset, record)| Item::Record(*offset, record.clone()));
-        let is_wanted = |item: &Item| item.offset() > base && wanted.takes(item.collection());
-        let mut items: Vec<Item> = entries.chain(records).filter(is_wanted).collect();
-        items.sort_unstable_by_key(Item::offset);
-        let mut cut = FeedCut::new(base, wanted);
-        let exhausted = items.into_iter().all(|item| {
-            let row = match &item {
-                Item::Entry(entry) if entry.revives_row() => self.row(entry),
-                Item::Entry(_) | Item::Record(..) => Vec::new(),
-            };
-            cut.offer(item, row)
-        });
-        cut.finish(self.clock.clone(), base, exhausted)
-    }
-
     /// What the log holds, added up.
     #[must_use]
     pub fn sums(&self) -> Sums {
@@ -141,7 +86,6 @@ impl Ledger {
 mod tests {
     use crsqlite_sync::wire::{Pk, SENTINEL, SiteId, Value};
 
-    use super::super::records::Kind;
     use super::*;
 
     /// splitmix64: enough for tests, and a seed replays.
@@ -272,78 +216,6 @@ mod tests {
         let page = ledger.page(&Start::Offset(2), 1);
         let offsets: Vec<_> = page.rows.iter().map(|row| row.db_version).collect();
         assert_eq!((offsets, page.current, page.more), (vec![1, 2, 3, 4], 4, false));
-    }
-
-    fn record(id: &str, record_id: &str, at: i64) -> Record {
-        Record {
-            id: id.into(),
-            collection: "todos".into(),
-            record_id: record_id.into(),
-            kind: Kind::Update,
-            data: Some("{}".into()),
-            timestamp: String::new(),
-            at,
-        }
-    }
-
-    #[test]
-    fn a_record_is_accepted_once_and_again_with_the_same_time_and_conflicts_with_a_later_one() {
-        let mut ledger = Ledger::default();
-        let first = ledger.put_records(&run(), &[record("a", "1", 5), record("b", "2", 5)], 100);
-        assert_eq!((first.base, first.head, first.stored), (0, 2, vec![0, 1]));
-        let again = ledger.put_records(&run(), &[record("a", "1", 5), record("c", "1", 4)], 200);
-        let conflict = Fate::Conflict(Box::new(record("a", "1", 5)));
-        assert_eq!((again.head, again.fates), (2, vec![Fate::Accepted { at: 100 }, conflict]));
-        let twice = ledger.put_records(&run(), &[record("d", "1", 6), record("e", "1", 7)], 300);
-        assert_eq!((twice.base, twice.head, twice.stored), (2, 4, vec![1]));
-        let late = ledger.put_records(&run(), &[record("d", "1", 6)], 400);
-        assert_eq!(late.fates, [Fate::Accepted { at: 300 }], "although another one has replaced it since");
-    }
-
-    #[test]
-    fn a_feed_has_rows_and_records_in_order_and_a_filtered_one_always_makes_progress() {
-        for seed in 0..200 {
-            let mut random = Random(seed);
-            let mut ledger = Ledger::default();
-            for n in 0..40 {
-                if random.below(2) == 0 {
-                    ledger.append(&run(), &[random.change()]);
-                } else {
-                    let name = random.below(9).to_string();
-                    ledger.put_records(&run(), &[record(&format!("r{n}"), &name, n)], 0);
-                }
-            }
-            for (collections, rows, records) in [
-                (vec![], true, true),
-                (vec!["t"], true, false),
-                (vec!["todos"], false, true),
-                (vec!["x"], false, false),
-            ] {
-                let wanted = Wanted {
-                    collections: collections.into_iter().map(str::to_owned).collect(),
-                    items: 1 + random.below(5) as usize,
-                    bytes: random.below(2_000) as usize,
-                };
-                let (mut offsets, mut start) = (std::collections::BTreeSet::new(), Start::Cursor(None));
-                loop {
-                    let feed = ledger.feed(&start, &wanted);
-                    assert!(
-                        feed.items.windows(2).all(|pair| pair[0].offset() < pair[1].offset()),
-                        "seed {seed}"
-                    );
-                    offsets.extend(feed.items.iter().map(Item::offset));
-                    if !feed.more {
-                        assert_eq!(feed.current, ledger.clock.head, "seed {seed}");
-                        break;
-                    }
-                    assert!(feed.current > feed.base && !feed.items.is_empty(), "seed {seed}");
-                    start = Start::Offset(feed.current);
-                }
-                let kept = ledger.records.values().map(|(offset, _)| *offset).filter(|_| records);
-                let expected = ledger.entries.keys().copied().filter(|_| rows).chain(kept);
-                assert_eq!(offsets, expected.collect(), "seed {seed}");
-            }
-        }
     }
 
     #[test]

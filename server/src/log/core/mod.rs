@@ -5,18 +5,14 @@
 mod clock;
 mod compact;
 mod digest;
-mod feed;
 mod ledger;
 mod page;
-mod records;
 
 pub use clock::{Clock, RUNS_KEPT, RunStart, Start};
 pub use compact::{Entry, Plan, compact, exact};
 pub use digest::{Counter, Sums, Verdict, Witness};
-pub use feed::{Feed, FeedCut, Item, Wanted};
 pub use ledger::Ledger;
 pub use page::{Cut, Page};
-pub use records::{Fate, Kind, Put, REMEMBERED, Record, Remembered, replaces};
 
 use crsqlite_sync::wire::Run;
 
