@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// The relay of crsqlite-sync: keeps the devices of each user in step, over WebSocket.
 ///
@@ -67,7 +67,16 @@ pub struct Config {
     /// Close a connection that sends nothing for this long, not even pongs, or takes nothing.
     #[arg(long, env = "CRSQLITE_RELAY_IDLE_TIMEOUT", default_value = "70s", value_parser = humantime::parse_duration)]
     pub idle_timeout: Duration,
-    /// How long a shutdown may take.
+    /// Serve `/metrics` at this address instead of the main one, together with `/health` and `/ready`.
+    #[arg(long, env = "CRSQLITE_RELAY_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub logging: Logging,
+    /// Over how long connections are closed at the end, so that they do not all come back at once. A few of them are
+    /// closed sooner.
+    #[arg(long, env = "CRSQLITE_RELAY_DRAIN_TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub drain_time: Duration,
+    /// How long a shutdown may take after that.
     #[arg(long, env = "CRSQLITE_RELAY_SHUTDOWN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub shutdown_timeout: Duration,
 }
@@ -77,6 +86,24 @@ pub struct Storage {
     /// The database file; made if there is none.
     #[arg(long, env = "CRSQLITE_RELAY_DATABASE", value_name = "PATH", default_value = "crsqlite-relay.db")]
     pub database: PathBuf,
+}
+
+/// What is written to standard error. Never a token, a secret, a user's name or what a user has written.
+#[derive(Debug, Clone, Args)]
+pub struct Logging {
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,crsqlite_relay=debug`. Without
+    /// it `RUST_LOG` counts, and then `info`.
+    #[arg(long, env = "CRSQLITE_RELAY_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Lines for people, or one JSON object a line for machines.
+    #[arg(long, env = "CRSQLITE_RELAY_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
 }
 
 /// Where the secret that signs tokens comes from.

@@ -32,6 +32,10 @@ pub enum Error {
     Random(#[from] getrandom::Error),
     #[error("serving stopped: {0}")]
     Serve(io::Error),
+    #[error("{0} is no filter of the log")]
+    LogFilter(String),
+    #[error("ended at once by a second signal")]
+    Interrupted,
 }
 
 /// What to do about an error.
@@ -61,6 +65,8 @@ impl Error {
             Error::Listen { .. } => "listen-failed",
             Error::Random(_) => "no-randomness",
             Error::Serve(_) => "serve-failed",
+            Error::LogFilter(_) => "bad-log-filter",
+            Error::Interrupted => "interrupted",
         }
     }
 
@@ -73,11 +79,13 @@ impl Error {
             | Error::SecretFile { .. }
             | Error::EmptySecret
             | Error::StaticDirectory(_)
+            | Error::LogFilter(_)
             | Error::Listen { .. } => ErrorKind::Configuration,
             Error::NewerDatabase(_)
             | Error::CorruptLog(_)
             | Error::Token(_)
             | Error::Random(_)
+            | Error::Interrupted
             | Error::Serve(_) => ErrorKind::Fatal,
         }
     }

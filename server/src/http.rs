@@ -2,13 +2,14 @@
 //! happens on a socket is for `socket`. Built by the server at its start.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::middleware::map_response;
+use axum::middleware::{map_response, map_response_with_state};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -16,18 +17,21 @@ use crsqlite_sync::wire::CloseCode;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::services::ServeDir;
-use tracing::debug;
+use tracing::{Instrument as _, debug, info_span};
 
 use crate::auth::{self, Auth, Identity};
 use crate::clock::now_seconds;
 use crate::config::Config;
+use crate::drain::Drain;
+use crate::log::Log;
+use crate::metrics::Metrics;
 use crate::origin;
 use crate::outbox::End;
 use crate::rooms::Rooms;
 use crate::socket;
+use crate::status;
 
 /// How long a token of the development login is valid, in seconds.
 const DEV_LIFETIME: i64 = 12 * 3_600;
@@ -44,17 +48,23 @@ const BUFFER_BYTES: usize = 8 << 10;
 pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) auth: Auth,
+    pub(crate) log: Arc<dyn Log>,
     pub(crate) rooms: Arc<Rooms>,
     /// One per connection.
     pub(crate) slots: Semaphore,
-    /// Cancelled when the relay ends.
-    pub(crate) shutdown: CancellationToken,
+    pub(crate) drain: Drain,
+    pub(crate) metrics: Arc<Metrics>,
+    /// The number of the next connection.
+    pub(crate) next: AtomicU64,
     /// The connections that are still at work.
     pub(crate) connections: TaskTracker,
 }
 
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let mut router = Router::new().route("/health", get(health)).route("/api/v1/sync", get(sync));
+    let mut router = Router::new().route("/api/v1/sync", get(sync)).merge(status::health_routes());
+    if app.config.metrics_listen.is_none() {
+        router = router.merge(status::metrics_route());
+    }
     if app.config.secret.dev {
         router = router
             .route("/dev/login", post(log_in).get(log_in_by_query))
@@ -65,11 +75,17 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         let files = Router::new().fallback_service(ServeDir::new(directory)).layer(map_response(as_file));
         router = router.fallback_service(files);
     }
-    router.with_state(app)
+    router.layer(map_response_with_state(Arc::clone(&app), count)).with_state(app)
 }
 
-async fn health() -> impl IntoResponse {
-    Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+/// What is asked by those who run the relay, on an address of its own.
+pub(crate) fn metrics_router(app: Arc<App>) -> Router {
+    status::health_routes().merge(status::metrics_route()).with_state(app)
+}
+
+async fn count(State(app): State<Arc<App>>, response: Response) -> Response {
+    app.metrics.answered(response.status().as_u16());
+    response
 }
 
 /// The upgrade is always accepted: a browser sees a close code, but never the status of a refused upgrade.
@@ -83,17 +99,19 @@ async fn sync(State(app): State<Arc<App>>, headers: HeaderMap, upgrade: WebSocke
         .write_buffer_size(BUFFER_BYTES)
         .on_upgrade(move |upgraded| {
             let connections = app.connections.clone();
-            connections.track_future(socket::serve(app, upgraded, admission))
+            let connection = app.next.fetch_add(1, Ordering::Relaxed);
+            let span = info_span!("connection", id = connection, user = tracing::field::Empty);
+            connections.track_future(socket::serve(app, upgraded, connection, admission).instrument(span))
         })
 }
 
 fn admit(app: &App, headers: &HeaderMap) -> Result<Identity, End> {
     if !origin::is_allowed(headers, &app.config.allow_origin) {
-        return Err(End { code: CloseCode::POLICY_VIOLATION, reason: "origin not allowed" });
+        return Err(End::new(CloseCode::POLICY_VIOLATION, "origin not allowed"));
     }
     app.auth.verify(token(headers), now_seconds()).map_err(|refusal| {
         debug!(reason = refusal.reason(), "refused");
-        End { code: CloseCode::UNAUTHENTICATED, reason: refusal.reason() }
+        End::new(CloseCode::UNAUTHENTICATED, refusal.reason())
     })
 }
 

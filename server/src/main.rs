@@ -6,16 +6,15 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use crsqlite_relay::auth::Auth;
-use crsqlite_relay::config::{Cli, Command, Config, TokenArgs};
+use crsqlite_relay::config::{Cli, Command, Config, LogFormat, Logging, TokenArgs};
 use crsqlite_relay::log::{Log as _, SqliteLog};
 use crsqlite_relay::{Error, Server, dev_secret, given_secret};
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("CRSQLITE_RELAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let done = match cli.command {
         None => serve(cli.config).await,
         Some(Command::Token(arguments)) => print_token(arguments).await,
@@ -29,12 +28,39 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Serves until a signal, and then until everybody has left, or until a second one.
 async fn serve(config: Config) -> Result<(), Error> {
+    start_logging(&config.logging)?;
     let server = Server::bind(config).await?;
     // From here on a signal is heard, so whoever reads the line may send one.
-    let stop = stop_signal();
+    let mut signals = Signals::listen();
     let _ = writeln!(std::io::stdout(), "listening on http://{}", server.address());
-    server.run(stop).await
+    if let Some(address) = server.metrics_address() {
+        let _ = writeln!(std::io::stdout(), "metrics on http://{address}/metrics");
+    }
+    let (stop, stopped) = oneshot::channel::<()>();
+    let watch = async {
+        signals.next().await;
+        drop(stop);
+        signals.next().await;
+    };
+    tokio::select! {
+        served = server.run(async { drop(stopped.await) }) => served,
+        // Whatever was acknowledged is on the disk.
+        () = watch => Err(Error::Interrupted),
+    }
+}
+
+fn start_logging(logging: &Logging) -> Result<(), Error> {
+    let filter = logging.log.clone().or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_default();
+    let filter = if filter.is_empty() { "info".to_owned() } else { filter };
+    let filter = EnvFilter::try_new(&filter).map_err(|_| Error::LogFilter(filter))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match logging.log_format {
+        LogFormat::Text => subscriber.init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+    }
+    Ok(())
 }
 
 async fn print_token(arguments: TokenArgs) -> Result<(), Error> {
@@ -52,24 +78,32 @@ async fn print_token(arguments: TokenArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// Listens for SIGTERM and SIGINT from now on; completes at the first.
+/// SIGTERM and SIGINT, heard from [`Signals::listen`] on; elsewhere Ctrl-C.
 #[cfg(unix)]
-fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
-    use tokio::signal::unix::{SignalKind, signal};
-    let signals = [signal(SignalKind::terminate()), signal(SignalKind::interrupt())];
-    async move {
-        let [terminate, interrupt] = signals;
+struct Signals {
+    terminate: std::io::Result<tokio::signal::unix::Signal>,
+    interrupt: std::io::Result<tokio::signal::unix::Signal>,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        Signals { terminate: signal(SignalKind::terminate()), interrupt: signal(SignalKind::interrupt()) }
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            () = heard(terminate) => {}
-            () = heard(interrupt) => {}
+            () = heard(&mut self.terminate) => {}
+            () = heard(&mut self.interrupt) => {}
         }
     }
 }
 
 #[cfg(unix)]
-async fn heard(signal: std::io::Result<tokio::signal::unix::Signal>) {
+async fn heard(signal: &mut std::io::Result<tokio::signal::unix::Signal>) {
     match signal {
-        Ok(mut signal) => {
+        Ok(signal) => {
             signal.recv().await;
         }
         // Cannot be heard: the system ends the process instead.
@@ -77,10 +111,18 @@ async fn heard(signal: std::io::Result<tokio::signal::unix::Signal>) {
     }
 }
 
-/// Completes at Ctrl-C.
 #[cfg(not(unix))]
-async fn stop_signal() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> Self {
+        Signals
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }

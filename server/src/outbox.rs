@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use crsqlite_sync::wire::CloseCode;
@@ -14,6 +15,27 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct End {
     pub(crate) code: CloseCode,
     pub(crate) reason: &'static str,
+    /// How long the other side is to stay away.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl End {
+    pub(crate) const fn new(code: CloseCode, reason: &'static str) -> Self {
+        End { code, reason, retry_after: None }
+    }
+
+    /// The same, and the other side is to stay away for so long.
+    pub(crate) const fn after(self, delay: Duration) -> Self {
+        End { retry_after: Some(delay), ..self }
+    }
+
+    /// The text of the close frame.
+    pub(crate) fn text(&self) -> Utf8Bytes {
+        match self.retry_after {
+            Some(delay) => format!("{}; retryAfter={}", self.reason, delay.as_millis()).into(),
+            None => Utf8Bytes::from_static(self.reason),
+        }
+    }
 }
 
 /// How much may wait. A single frame may always wait, however large.
@@ -22,6 +44,9 @@ pub(crate) struct Bound {
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
 }
+
+/// A queue that was full.
+pub(crate) const TOO_SLOW: End = End::new(CloseCode::TRY_AGAIN_LATER, "reading too slowly");
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -71,7 +96,7 @@ impl Outbox {
         if full && !state.frames.is_empty() {
             state.frames.clear();
             state.bytes = 0;
-            state.end = Some(End { code: CloseCode::TRY_AGAIN_LATER, reason: "reading too slowly" });
+            state.end = Some(TOO_SLOW);
             self.ended.cancel();
         } else {
             state.frames.push_back(frame);
@@ -81,8 +106,8 @@ impl Outbox {
     }
 
     /// Ends the connection once everything that waits is written. The first reason stands.
-    pub(crate) fn end(&self, code: CloseCode, reason: &'static str) {
-        self.state().end.get_or_insert(End { code, reason });
+    pub(crate) fn end(&self, end: End) {
+        self.state().end.get_or_insert(end);
         self.filled.notify_one();
         self.ended.cancel();
     }
@@ -136,6 +161,8 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use crsqlite_sync::engine::retry::stated_delay;
+
     use super::*;
 
     fn outbox() -> Outbox {
@@ -151,12 +178,21 @@ mod tests {
         let outbox = outbox();
         outbox.push(Utf8Bytes::from_static("a"));
         outbox.push(Utf8Bytes::from_static("b"));
-        outbox.end(CloseCode::GOING_AWAY, "first");
-        outbox.end(CloseCode::UNAUTHENTICATED, "second");
+        outbox.end(End::new(CloseCode::GOING_AWAY, "first"));
+        outbox.end(End::new(CloseCode::UNAUTHENTICATED, "second"));
         outbox.push(Utf8Bytes::from_static("too late"));
         assert_eq!(outbox.try_take(), frame("a"));
         assert_eq!(outbox.try_take(), frame("b"));
-        assert_eq!(outbox.try_take(), Some(Next::End(End { code: CloseCode::GOING_AWAY, reason: "first" })));
+        assert_eq!(outbox.try_take(), Some(Next::End(End::new(CloseCode::GOING_AWAY, "first"))));
+    }
+
+    #[test]
+    fn a_close_frame_says_how_long_to_stay_away_as_clients_read_it() {
+        let end = End::new(CloseCode::TRY_AGAIN_LATER, "busy");
+        assert_eq!(end.text().as_str(), "busy");
+        let text = end.after(Duration::from_millis(1_500)).text();
+        assert_eq!(text.as_str(), "busy; retryAfter=1500");
+        assert_eq!(stated_delay(&text), Some(Duration::from_millis(1_500)));
     }
 
     #[test]

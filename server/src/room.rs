@@ -20,6 +20,7 @@ use crate::comparison::Comparison;
 use crate::error::Error;
 use crate::log::Log;
 use crate::log::core::{Appended, Start};
+use crate::metrics::{self, Metrics, Presence, RowFate};
 use crate::outbox::Outbox;
 use crate::reply::{self, Hint, Origin};
 use crate::rooms::Rooms;
@@ -41,6 +42,8 @@ pub(crate) struct Room {
     order: OrderedMutex<()>,
     members: Mutex<Members>,
     comparison: Arc<Comparison>,
+    metrics: Arc<Metrics>,
+    _presence: Presence,
     registry: Weak<Rooms>,
     /// Repeats the head while the room is in use.
     beat: OnceLock<AbortHandle>,
@@ -76,6 +79,7 @@ impl Room {
         run: Run,
         answer_bytes: usize,
         comparison: Arc<Comparison>,
+        metrics: Arc<Metrics>,
         registry: Weak<Rooms>,
     ) -> Self {
         Room {
@@ -86,6 +90,8 @@ impl Room {
             order: OrderedMutex::default(),
             members: Mutex::default(),
             comparison,
+            _presence: Presence::of(&metrics.users),
+            metrics,
             registry,
             beat: OnceLock::new(),
         }
@@ -123,8 +129,13 @@ impl Room {
             Ok(clock) => {
                 self.tell_others(None, &reply::head(&self.user, &self.run, &clock, Vec::new(), now_ms()))
             }
-            Err(error) => warn!(%error, "cannot read the head"),
+            Err(error) => self.failed(&error, "cannot read the head"),
         }
+    }
+
+    fn failed(&self, error: &Error, what: &str) {
+        self.metrics.storage_failed();
+        warn!(%error, user = self.user.tag(), "{what}");
     }
 
     /// Asks one connection for its rows. False if that has to be tried again.
@@ -137,11 +148,12 @@ impl Room {
             Ok(clock) => {
                 (member.asked, member.asks) = (Some(Instant::now()), false);
                 let request = reply::request(&self.user, &self.run, &clock, now_ms());
+                self.metrics.sent(metrics::kind(&request.body), 1);
                 member.outbox.push(Utf8Bytes::from(request.encode()));
                 true
             }
             Err(error) => {
-                warn!(%error, "cannot read the head");
+                self.failed(&error, "cannot read the head");
                 false
             }
         }
@@ -150,11 +162,14 @@ impl Room {
     /// Queues a message for all connections but one.
     fn tell_others(&self, except: Option<u64>, message: &Message) {
         let frame = Utf8Bytes::from(message.encode());
-        for (id, member) in &self.members().present {
-            if Some(*id) != except {
-                member.outbox.push(frame.clone());
-            }
+        let members = self.members();
+        let others = members.present.iter().filter(|(id, _)| Some(**id) != except);
+        let mut count = 0;
+        for (_, member) in others {
+            member.outbox.push(frame.clone());
+            count += 1;
         }
+        self.metrics.sent(metrics::kind(&message.body), count);
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
@@ -214,7 +229,8 @@ impl Membership {
         };
         loop {
             let order = room.order.lock().await;
-            let page = match room.log.page(&room.user.sub, &start, room.answer_bytes).await {
+            let reading = room.log.page(&room.user.sub, &start, room.answer_bytes);
+            let page = match room.metrics.answer.measure(reading).await {
                 Ok(page) => page,
                 Err(error) => return self.fail(from, request.reference.clone(), &error),
             };
@@ -284,7 +300,8 @@ impl Membership {
         let room = &self.room;
         let (good, rejected) = sort(rows);
         let _order = room.order.lock().await;
-        let appended = match room.log.append(&room.user.sub, &room.run, &good).await {
+        let storing = room.log.append(&room.user.sub, &room.run, &good);
+        let appended = match room.metrics.append.measure(storing).await {
             Ok(appended) => appended,
             Err(error) => {
                 if origin.run.is_none() && origin.reference.is_none() {
@@ -293,6 +310,9 @@ impl Membership {
                 return self.fail(origin.site_id, origin.reference, &error);
             }
         };
+        room.metrics.rows(RowFate::Rejected, rejected.len());
+        room.metrics.rows(RowFate::Stored, appended.stored.len());
+        room.metrics.rows(RowFate::Dominated, good.len().saturating_sub(appended.stored.len()));
         if acknowledge {
             self.reply(&reply::ack(&room.user, &origin, &good, rejected, &appended, now_ms()));
         }
@@ -303,11 +323,12 @@ impl Membership {
     }
 
     fn fail(&self, to: SiteId, reference: Option<String>, error: &Error) {
-        warn!(%error, "a message could not be served");
+        self.room.failed(error, "a message could not be served");
         self.reply(&reply::failure(&self.room.user, to, reference, error, now_ms()));
     }
 
     fn reply(&self, message: &Message) {
+        self.room.metrics.sent(metrics::kind(&message.body), 1);
         self.outbox.push(Utf8Bytes::from(message.encode()));
     }
 

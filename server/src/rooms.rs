@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::comparison::Comparison;
 use crate::log::Log;
+use crate::metrics::Metrics;
 use crate::room::Room;
 use crate::user::User;
 
@@ -25,6 +26,7 @@ pub(crate) struct Rooms {
     run: Run,
     answer_bytes: usize,
     head_interval: Duration,
+    metrics: Arc<Metrics>,
     open: Mutex<HashMap<Arc<str>, Weak<Room>>>,
     comparisons: Mutex<HashMap<Arc<str>, Arc<Comparison>>>,
     /// One log is added up at a time: the others who read are not to wait for it.
@@ -38,10 +40,21 @@ impl Rooms {
         run: Run,
         answer_bytes: usize,
         head_interval: Duration,
+        metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let (open, comparisons) = Default::default();
         let counting = Arc::new(Semaphore::new(1));
-        Arc::new(Rooms { log, log_secret, run, answer_bytes, head_interval, open, comparisons, counting })
+        Arc::new(Rooms {
+            log,
+            log_secret,
+            run,
+            answer_bytes,
+            head_interval,
+            metrics,
+            open,
+            comparisons,
+            counting,
+        })
     }
 
     /// The room of a verified user.
@@ -53,8 +66,9 @@ impl Rooms {
         let user = User::new(sub, &self.log_secret);
         let registry = Arc::downgrade(self);
         let comparison = self.comparison(&user.sub);
-        let room =
-            Room::new(user, Arc::clone(&self.log), self.run.clone(), self.answer_bytes, comparison, registry);
+        let metrics = Arc::clone(&self.metrics);
+        let (log, run) = (Arc::clone(&self.log), self.run.clone());
+        let room = Room::new(user, log, run, self.answer_bytes, comparison, metrics, registry);
         let room = Arc::new(room);
         open.insert(Arc::clone(&room.user.sub), Arc::downgrade(&room));
         room.start_beat(self.head_interval);

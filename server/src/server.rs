@@ -4,20 +4,24 @@
 use std::future::{Future, IntoFuture as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use axum::serve::ListenerExt as _;
 use crsqlite_sync::wire::Run;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::auth::Auth;
 use crate::config::{Config, Secret};
+use crate::drain::Drain;
 use crate::error::Error;
 use crate::http::{self, App};
 use crate::log::{Log, SqliteLog};
+use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 
 /// A shorter secret of tokens can be guessed.
@@ -28,7 +32,8 @@ const STRONG_SECRET_BYTES: usize = 32;
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    log: Arc<dyn Log>,
+    /// Of the metrics, where they have an address of their own.
+    metrics: Option<(TcpListener, SocketAddr)>,
     app: Arc<App>,
 }
 
@@ -45,23 +50,35 @@ impl Server {
         let auth = Auth::new(&token_secret(&config.secret, log.as_ref()).await?)?;
         let run = Run::from_random(getrandom::u64()?);
         let log_secret = log.secret("log").await?;
-        let rooms =
-            Rooms::new(Arc::clone(&log), log_secret, run, config.limits.answer_bytes, config.head_interval);
-        let failed = |source| Error::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let metrics = Arc::new(Metrics::new());
+        let rooms = Rooms::new(
+            Arc::clone(&log),
+            log_secret,
+            run,
+            config.limits.answer_bytes,
+            config.head_interval,
+            Arc::clone(&metrics),
+        );
+        let (listener, address) = listen(config.listen).await?;
+        let own = match config.metrics_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         if config.secret.dev && !address.ip().is_loopback() {
             warn!(%address, "--dev lets anybody who can reach this address log in as anybody");
         }
         let app = App {
             auth,
+            log,
             rooms,
             slots: Semaphore::new(config.limits.max_connections.min(Semaphore::MAX_PERMITS)),
-            shutdown: CancellationToken::new(),
+            drain: Drain::default(),
+            metrics,
+            next: AtomicU64::new(0),
             connections: TaskTracker::new(),
             config,
         };
-        Ok(Server { listener, address, log, app: Arc::new(app) })
+        Ok(Server { listener, address, metrics: own, app: Arc::new(app) })
     }
 
     /// Where it listens; the real port if any was asked for.
@@ -70,18 +87,28 @@ impl Server {
         self.address
     }
 
-    /// Serves until `stop` completes; then closes every connection with 1001, finishes what they are committing, and
-    /// closes the log, all within the configured time.
+    /// Where the metrics are, if that is an address of their own.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(_, address)| *address)
+    }
+
+    /// Serves until `stop` completes. Then lets nobody in, closes every connection in its turn, finishes what they are
+    /// committing, and closes the log, all within the configured times.
     ///
     /// # Errors
     /// When the listener fails.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
-        let Server { listener, log, app, .. } = self;
+        let Server { listener, metrics, app, .. } = self;
         // Frames are small and wait for nothing.
         let listener = listener.tap_io(|stream| {
             let _ = stream.set_nodelay(true);
         });
-        let shutdown = app.shutdown.clone();
+        let shutdown = CancellationToken::new();
+        if let Some((listener, _)) = metrics {
+            let serving = axum::serve(listener, http::metrics_router(Arc::clone(&app)));
+            tokio::spawn(serving.with_graceful_shutdown(shutdown.clone().cancelled_owned()).into_future());
+        }
         let serving = axum::serve(listener, http::router(Arc::clone(&app)))
             .with_graceful_shutdown(shutdown.clone().cancelled_owned());
         let mut serving = std::pin::pin!(serving.into_future());
@@ -89,13 +116,19 @@ impl Server {
             stopped = &mut serving => stopped.map_err(Error::Serve)?,
             () = stop => {}
         }
-        info!("shutting down");
-        shutdown.cancel();
+        let spread = app.drain.begin(app.connections.len(), app.config.drain_time);
+        info!(connections = app.connections.len(), ?spread, "shutting down");
         app.connections.close();
+        // Whoever comes now is still told to come later.
+        tokio::select! {
+            stopped = &mut serving => stopped.map_err(Error::Serve)?,
+            () = sleep(spread) => {}
+        }
+        shutdown.cancel();
         let finish = async {
             app.connections.wait().await;
             let served = serving.await.map_err(Error::Serve);
-            log.close().await;
+            app.log.close().await;
             served
         };
         match tokio::time::timeout(app.config.shutdown_timeout, finish).await {
@@ -109,6 +142,13 @@ impl Server {
 }
 
 /// The secret that signs tokens: the given one, or in development one that is made and lives with the logs.
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
 async fn token_secret(secret: &Secret, log: &dyn Log) -> Result<Vec<u8>, Error> {
     match given_secret(secret)? {
         Some(given) => Ok(given),

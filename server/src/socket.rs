@@ -9,12 +9,13 @@ use crsqlite_sync::wire::{CloseCode, Decoded, Message, WireError};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
-use tracing::debug;
+use tracing::{Span, debug};
 
 use crate::auth::{Identity, Refusal};
 use crate::clock::now_seconds;
 use crate::http::App;
-use crate::outbox::{Bound, End, Next, Outbox};
+use crate::metrics::{self, Presence};
+use crate::outbox::{Bound, End, Next, Outbox, TOO_SLOW};
 use crate::room::Membership;
 
 /// How long the other side has to take a close frame and to answer it.
@@ -22,21 +23,33 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
 /// Longer than any connection lives; a timer cannot be set to every date that a token can state.
 const FAR_FUTURE: i64 = 10 * 366 * 24 * 3_600;
 
-/// Serves a connection to its end. Whoever is not admitted is told why, and closed.
-pub(crate) async fn serve(app: Arc<App>, socket: WebSocket, admission: Result<Identity, End>) {
+/// Serves a connection to its end. Whoever is not admitted is told why, and closed. `connection` is its number.
+pub(crate) async fn serve(
+    app: Arc<App>,
+    socket: WebSocket,
+    connection: u64,
+    admission: Result<Identity, End>,
+) {
     let limits = &app.config.limits;
     let outbox = Arc::new(Outbox::new(Bound { messages: limits.queue_messages, bytes: limits.queue_bytes }));
     let (sink, mut stream) = socket.split();
     let reader = async {
-        let entered = admission.and_then(|identity| {
-            let permit = app.slots.try_acquire().map_err(|_| FULL)?;
+        let entered = app.drain.refusal(connection).map_or(admission, Err).and_then(|identity| {
+            let full = |limit: &'static str| {
+                app.metrics.limited(limit);
+                FULL
+            };
+            let permit = app.slots.try_acquire().map_err(|_| full("max-connections"))?;
             let room = app.rooms.room(&identity.sub);
-            let member = room.join(Arc::clone(&outbox), limits.max_connections_per_user).ok_or(FULL)?;
-            Ok((permit, Reader { app: &app, outbox: &outbox, member, malformed: 0 }, identity.expires))
+            Span::current().record("user", room.user.tag());
+            let member = room.join(Arc::clone(&outbox), limits.max_connections_per_user);
+            let member = member.ok_or_else(|| full("max-connections-per-user"))?;
+            let reader = Reader { app: &app, outbox: &outbox, connection, member, malformed: 0 };
+            Ok(((permit, Presence::of(&app.metrics.connections)), reader, identity.expires))
         });
         match entered {
-            Ok((_permit, reader, expires)) => reader.read(&mut stream, expires).await,
-            Err(end) => outbox.end(end.code, end.reason),
+            Ok((_place, reader, expires)) => reader.read(&mut stream, expires).await,
+            Err(end) => outbox.end(end),
         }
         // The close frame, and the answer to it, still have to pass.
         let rest = async { while let Some(Ok(_)) = stream.next().await {} };
@@ -45,11 +58,12 @@ pub(crate) async fn serve(app: Arc<App>, socket: WebSocket, admission: Result<Id
     tokio::join!(reader, write(&app, &outbox, sink));
 }
 
-const FULL: End = End { code: CloseCode::TRY_AGAIN_LATER, reason: "too many connections" };
+const FULL: End = End::new(CloseCode::TRY_AGAIN_LATER, "too many connections");
 
 struct Reader<'a> {
     app: &'a App,
     outbox: &'a Outbox,
+    connection: u64,
     member: Membership,
     malformed: usize,
 }
@@ -57,15 +71,15 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// Takes message after message until the connection ends, or until it may not go on. Then it has left the room.
     async fn read(mut self, stream: &mut SplitStream<WebSocket>, expires: i64) {
-        let (app, outbox) = (self.app, self.outbox);
+        let (app, outbox, connection) = (self.app, self.outbox, self.connection);
         let left = expires.saturating_sub(now_seconds()).clamp(0, FAR_FUTURE);
         // This ends the connection and never completes: a message that is being stored is not given up half way.
         let watch = async {
             tokio::select! {
                 () = sleep(Duration::from_secs(left.unsigned_abs())) => {
-                    outbox.end(CloseCode::UNAUTHENTICATED, Refusal::Expired.reason());
+                    outbox.end(End::new(CloseCode::UNAUTHENTICATED, Refusal::Expired.reason()));
                 }
-                () = app.shutdown.cancelled() => outbox.end(CloseCode::GOING_AWAY, "shutting down"),
+                end = app.drain.turn(connection) => outbox.end(end),
             }
             std::future::pending::<()>().await;
         };
@@ -87,21 +101,27 @@ impl Reader<'_> {
                     self.complain("", &WireError::Malformed("a frame of bytes, not of text".into())).await;
                 }
                 Ok(Some(Ok(Frame::Ping(_) | Frame::Pong(_)))) => {}
-                Ok(Some(Ok(Frame::Close(_))) | None) => return self.outbox.end(CloseCode::NORMAL, ""),
-                Ok(Some(Err(error))) => {
-                    let end = broken(error);
-                    return self.outbox.end(end.code, end.reason);
+                Ok(Some(Ok(Frame::Close(_))) | None) => {
+                    return self.outbox.end(End::new(CloseCode::NORMAL, ""));
                 }
-                Err(_) => return self.outbox.end(CloseCode::GOING_AWAY, "no sign of life"),
+                Ok(Some(Err(error))) => return self.outbox.end(broken(error)),
+                Err(_) => return self.outbox.end(SILENT),
             }
         }
     }
 
     async fn take(&mut self, text: &Utf8Bytes) {
         if text.len() > self.app.config.limits.max_message_bytes {
-            return self.outbox.end(TOO_BIG.code, TOO_BIG.reason);
+            return self.outbox.end(TOO_BIG);
         }
-        match Message::decode(text) {
+        let decoded = Message::decode(text);
+        let kind = match &decoded {
+            Ok(Decoded::Message(message)) => metrics::kind(&message.body),
+            Ok(Decoded::UnknownType(_)) => "unknown",
+            Err(_) => "malformed",
+        };
+        self.app.metrics.received(kind, text.len());
+        match decoded {
             Ok(Decoded::Message(message)) => self.member.handle(message).await,
             Ok(Decoded::UnknownType(_)) => {}
             Err(error) => self.complain(text, &error).await,
@@ -111,27 +131,25 @@ impl Reader<'_> {
     async fn complain(&mut self, text: &str, error: &WireError) {
         self.malformed += 1;
         if self.malformed > self.app.config.limits.max_malformed {
-            self.outbox.end(CloseCode::POLICY_VIOLATION, "too many malformed messages");
+            self.app.metrics.limited("max-malformed");
+            self.outbox.end(End::new(CloseCode::POLICY_VIOLATION, "too many malformed messages"));
         } else {
             self.member.complain(text, error).await;
         }
     }
 }
 
-const TOO_BIG: End = End { code: CloseCode::TOO_BIG, reason: "message too big" };
+const TOO_BIG: End = End::new(CloseCode::TOO_BIG, "message too big");
+const SILENT: End = End::new(CloseCode::GOING_AWAY, "no sign of life");
 
 /// What a connection that cannot be read is closed with.
 fn broken(error: axum::Error) -> End {
     let error = error.into_inner();
     match error.downcast_ref::<tungstenite::Error>() {
         Some(tungstenite::Error::Capacity(_)) => TOO_BIG,
-        Some(tungstenite::Error::Utf8(_)) => {
-            End { code: CloseCode::INVALID_PAYLOAD, reason: "text is not UTF-8" }
-        }
-        Some(tungstenite::Error::Protocol(_)) => {
-            End { code: CloseCode::PROTOCOL_ERROR, reason: "broken frame" }
-        }
-        _ => End { code: CloseCode::NORMAL, reason: "" },
+        Some(tungstenite::Error::Utf8(_)) => End::new(CloseCode::INVALID_PAYLOAD, "text is not UTF-8"),
+        Some(tungstenite::Error::Protocol(_)) => End::new(CloseCode::PROTOCOL_ERROR, "broken frame"),
+        _ => End::new(CloseCode::NORMAL, ""),
     }
 }
 
@@ -156,23 +174,34 @@ async fn write(app: &App, outbox: &Outbox, mut sink: SplitSink<WebSocket, Frame>
                     break;
                 }
             }
-            Next::End(End { code, reason }) => {
-                let close = CloseFrame { code: code.0, reason: Utf8Bytes::from_static(reason) };
+            Next::End(end) => {
+                let close = CloseFrame { code: end.code.0, reason: end.text() };
                 let _ = timeout(CLOSE_DEADLINE, sink.send(Frame::Close(Some(close)))).await;
-                debug!(code = code.0, reason, "closed");
-                return;
+                return closed(app, end);
             }
         }
     }
-    outbox.end(CloseCode::ABNORMAL, "");
+    let end = End::new(CloseCode::ABNORMAL, "");
+    outbox.end(end);
+    closed(app, end);
+}
+
+fn closed(app: &App, end: End) {
+    debug!(code = end.code.0, reason = end.reason, "closed");
+    app.metrics.closed(end.code);
+    if end == TOO_SLOW {
+        app.metrics.overflowed();
+    }
 }
 
 /// Writes a frame and what waits behind it. False if the other side does not take it: in time, or soon after the
 /// connection has ended.
 async fn deliver(app: &App, outbox: &Outbox, sink: &mut SplitSink<WebSocket, Frame>, frame: Frame) -> bool {
     let written = async {
+        app.metrics.sent_bytes(bytes_of(&frame));
         sink.feed(frame).await?;
         while let Some(Next::Frame(frame)) = outbox.try_take() {
+            app.metrics.sent_bytes(frame.len());
             sink.feed(Frame::Text(frame)).await?;
         }
         sink.flush().await
@@ -184,5 +213,12 @@ async fn deliver(app: &App, outbox: &Outbox, sink: &mut SplitSink<WebSocket, Fra
     tokio::select! {
         written = timeout(app.config.idle_timeout, written) => matches!(written, Ok(Ok(()))),
         () = ended => false,
+    }
+}
+
+fn bytes_of(frame: &Frame) -> usize {
+    match frame {
+        Frame::Text(text) => text.len(),
+        Frame::Binary(_) | Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => 0,
     }
 }

@@ -8,6 +8,8 @@ use crsqlite_sync::wire::SiteId;
 use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 
+const TAG_BYTES: usize = 4;
+
 /// A user and the names of the user's log.
 #[derive(Debug, Clone)]
 pub struct User {
@@ -25,6 +27,13 @@ impl User {
     pub fn new(sub: &str, log_secret: &[u8]) -> Self {
         User { sub: sub.into(), site_id: site_id(sub, log_secret), account: account(sub) }
     }
+
+    /// What the relay's own log calls the user: a few digits that tell users apart, and that nobody who does not know
+    /// the log's secret can turn into a name.
+    #[must_use]
+    pub fn tag(&self) -> String {
+        hex(self.site_id.0.iter().take(TAG_BYTES))
+    }
 }
 
 fn site_id(sub: &str, log_secret: &[u8]) -> SiteId {
@@ -40,7 +49,11 @@ fn site_id(sub: &str, log_secret: &[u8]) -> SiteId {
 }
 
 fn account(sub: &str) -> String {
-    Sha256::digest(sub).iter().fold(String::new(), |mut hex, byte| {
+    hex(&Sha256::digest(sub))
+}
+
+fn hex<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> String {
+    bytes.into_iter().fold(String::new(), |mut hex, byte| {
         // Writing into a string cannot fail.
         let _ = write!(hex, "{byte:02x}");
         hex

@@ -79,7 +79,7 @@ async fn what_was_acknowledged_survives_a_kill_and_its_offsets_count_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_to_end_closes_connections_with_1001_and_exits_with_success() {
+async fn a_signal_to_end_tells_connections_to_come_back_and_exits_with_success() {
     let directory = tempfile::tempdir().unwrap();
     for signal in ["-TERM", "-INT"] {
         let mut relay = Process::start(directory.path(), &["--jwt-secret", SECRET]);
@@ -87,7 +87,8 @@ async fn a_signal_to_end_closes_connections_with_1001_and_exits_with_success() {
         device.expect_nothing().await;
         let pid = relay.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-        assert_eq!(device.closed().await.0, 1001);
+        let (code, reason) = device.closed().await;
+        assert_eq!((code, reason.as_str()), (1013, "restarting; retryAfter=5"));
         let child = &mut relay.child;
         let status = tokio::task::block_in_place(|| child.wait().unwrap());
         assert!(status.success(), "{status}");
@@ -149,4 +150,28 @@ async fn no_token_stands_in_the_log() {
     for secret in [token.as_str(), token.rsplit('.').next().unwrap(), SECRET, "the text of a user"] {
         assert!(!log.contains(secret), "{secret}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_the_relay_at_once_and_what_was_acknowledged_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = ["--jwt-secret", SECRET, "--drain-time", "1h", "--shutdown-timeout", "1h"];
+    let mut relay = Process::start(directory.path(), &secret);
+    let mut devices = Vec::new();
+    for _ in 0..2 {
+        devices.push(relay.device("alice").await);
+    }
+    devices[0].push(&[column("k", "a", 1, json!("acknowledged"), 1)]).await;
+    let pid = relay.child.id().to_string();
+    let terminate = || assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    terminate();
+    // One is closed. The other does not listen, so its close frame is waited for.
+    assert_eq!(devices[0].closed().await.0, 1013);
+    terminate();
+    let child = &mut relay.child;
+    let status = tokio::task::block_in_place(|| child.wait().unwrap());
+    assert!(!status.success(), "{status}");
+    let relay = Process::start(directory.path(), &secret);
+    let answer = relay.device("alice").await.ask(json!({})).await;
+    assert_eq!(values(&answer), [json!("acknowledged")]);
 }

@@ -33,6 +33,7 @@ pub fn token(sub: &str, lifetime: i64) -> String {
 /// A relay in this process.
 pub struct Relay {
     pub address: SocketAddr,
+    pub metrics: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     done: JoinHandle<()>,
 }
@@ -46,16 +47,21 @@ impl Relay {
             fixed.into_iter().chain([database.to_str().unwrap()]).chain(arguments.iter().copied());
         let server = Server::bind(Cli::parse_from(arguments).config).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let address = server.address();
+        let (address, metrics) = (server.address(), server.metrics_address());
         let done = tokio::spawn(async move {
             let _ = server.run(async { drop(stopped.await) }).await;
         });
-        Relay { address, stop, done }
+        Relay { address, metrics, stop, done }
     }
 
     pub async fn stop(self) {
+        self.begin_stop().await;
+    }
+
+    /// Tells the relay to end; completes when it has.
+    pub fn begin_stop(self) -> impl Future<Output = ()> {
         self.stop.send(()).unwrap();
-        timeout(PATIENCE, self.done).await.expect("the relay ends").unwrap();
+        async { timeout(PATIENCE, self.done).await.expect("the relay ends").unwrap() }
     }
 
     /// A device of a user, connected.
