@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::auth::Rules;
+
 /// The relay of crsqlite-sync: keeps the devices of each user in step, over WebSocket.
 ///
 /// It stores what devices send, so that a device catches up although no other one is online. Users are told apart by
-/// the `sub` of a JWT (HS256) in the cookie `auth_token`.
+/// the `sub` of a JWT in the cookie `auth_token`.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "crsqlite-relay", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -50,6 +52,8 @@ pub struct Config {
     pub storage: Storage,
     #[command(flatten)]
     pub secret: Secret,
+    #[command(flatten)]
+    pub tokens: Tokens,
     /// Serve the files of this directory at `/`.
     #[arg(long, env = "CRSQLITE_RELAY_STATIC", value_name = "DIR")]
     pub r#static: Option<PathBuf>,
@@ -124,6 +128,36 @@ pub struct Secret {
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Secret").field("dev", &self.dev).finish_non_exhaustive()
+    }
+}
+
+/// Keys of tokens that somebody else signs, and what tokens have to say.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Tokens {
+    /// A public key that signs tokens, in PEM: RSA for RS256, P-256 for ES256, P-384 for ES384, Ed25519 for EdDSA.
+    /// Repeatable, or separated by commas.
+    #[arg(long, env = "CRSQLITE_RELAY_JWT_PUBLIC_KEY", value_name = "FILE", value_delimiter = ',')]
+    pub jwt_public_key: Vec<PathBuf>,
+    /// Public keys that sign tokens, as a JWKS document; a token's `kid` chooses among them.
+    #[arg(long, env = "CRSQLITE_RELAY_JWKS", value_name = "FILE")]
+    pub jwks: Option<PathBuf>,
+    /// How often the files of keys are looked into: what changed counts from then on, without a restart.
+    #[arg(long, env = "CRSQLITE_RELAY_JWT_RELOAD", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub jwt_reload: Duration,
+    /// What a token's `iss` has to be. Repeatable, or separated by commas: one of them.
+    #[arg(long, env = "CRSQLITE_RELAY_JWT_ISSUER", value_name = "NAME", value_delimiter = ',')]
+    pub jwt_issuer: Vec<String>,
+    /// What has to be in a token's `aud`. Repeatable, or separated by commas: one of them.
+    #[arg(long, env = "CRSQLITE_RELAY_JWT_AUDIENCE", value_name = "NAME", value_delimiter = ',')]
+    pub jwt_audience: Vec<String>,
+}
+
+impl Tokens {
+    /// What tokens have to say.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        let (issuers, audiences) = (self.jwt_issuer.clone(), self.jwt_audience.clone());
+        Rules { issuers, audiences, namespace_claim: None }
     }
 }
 

@@ -5,6 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::auth::BadKeys;
+
 /// Why the relay cannot start, or could not do what a message asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -16,10 +18,14 @@ pub enum Error {
     NewerDatabase(i64),
     #[error("the log holds an entry that cannot be read: {0}")]
     CorruptLog(&'static str),
-    #[error("a secret is required: --jwt-secret-file, --jwt-secret or --dev")]
+    #[error("a key is required: --jwt-secret-file, --jwt-secret, --jwt-public-key, --jwks or --dev")]
     NoSecret,
     #[error("cannot read the secret from {}: {source}", path.display())]
     SecretFile { path: PathBuf, source: io::Error },
+    #[error("cannot read keys from {}: {source}", path.display())]
+    KeyFile { path: PathBuf, source: io::Error },
+    #[error("{} cannot be used: {reason}", path.display())]
+    BadKeys { path: PathBuf, reason: BadKeys },
     #[error("the secret is empty")]
     EmptySecret,
     #[error("a token cannot be made: {0}")]
@@ -59,6 +65,8 @@ impl Error {
             Error::NewerDatabase(_) => "newer-database",
             Error::NoSecret => "no-secret",
             Error::SecretFile { .. } => "secret-unreadable",
+            Error::KeyFile { .. } => "keys-unreadable",
+            Error::BadKeys { .. } => "keys-unusable",
             Error::EmptySecret => "secret-empty",
             Error::Token(_) => "token-failed",
             Error::StaticDirectory(_) => "static-directory-missing",
@@ -77,6 +85,8 @@ impl Error {
             Error::ForeignDatabase(_)
             | Error::NoSecret
             | Error::SecretFile { .. }
+            | Error::KeyFile { .. }
+            | Error::BadKeys { .. }
             | Error::EmptySecret
             | Error::StaticDirectory(_)
             | Error::LogFilter(_)

@@ -137,7 +137,7 @@ async fn log_in_by_query(State(app): State<Arc<App>>, Query(login): Query<Login>
 
 fn session(app: &App, user: &str) -> Response {
     let now = now_seconds();
-    let token = app.auth.token(user, now, DEV_LIFETIME);
+    let token = app.auth.token(user, None, now, DEV_LIFETIME);
     // A name that no token may carry is told at once.
     let Some(token) = token.ok().filter(|token| app.auth.verify(Some(token), now).is_ok()) else {
         let problem = json!({ "error": { "code": "bad-user", "message": "a user has 1 to 255 bytes" } });

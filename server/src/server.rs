@@ -5,6 +5,7 @@ use std::future::{Future, IntoFuture as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
 use crsqlite_sync::wire::Run;
@@ -13,9 +14,9 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Source};
 use crate::config::{Config, Secret};
 use crate::drain::Drain;
 use crate::error::Error;
@@ -47,7 +48,10 @@ impl Server {
             return Err(Error::StaticDirectory(directory.clone()));
         }
         let log: Arc<dyn Log> = Arc::new(SqliteLog::open(&config.storage.database).await?);
-        let auth = Auth::new(&token_secret(&config.secret, log.as_ref()).await?)?;
+        let (pem, jwks) = (config.tokens.jwt_public_key.clone(), config.tokens.jwks.clone());
+        let elsewhere = !pem.is_empty() || jwks.is_some();
+        let secret = token_secret(&config.secret, elsewhere, log.as_ref()).await?;
+        let auth = Auth::open(Source { secret, pem, jwks }, config.tokens.rules())?;
         let run = Run::from_random(getrandom::u64()?);
         let log_secret = log.secret("log").await?;
         let metrics = Arc::new(Metrics::new());
@@ -109,6 +113,9 @@ impl Server {
             let serving = axum::serve(listener, http::metrics_router(Arc::clone(&app)));
             tokio::spawn(serving.with_graceful_shutdown(shutdown.clone().cancelled_owned()).into_future());
         }
+        if app.auth.has_files() {
+            tokio::spawn(shutdown.clone().run_until_cancelled_owned(follow_keys(Arc::clone(&app))));
+        }
         let serving = axum::serve(listener, http::router(Arc::clone(&app)))
             .with_graceful_shutdown(shutdown.clone().cancelled_owned());
         let mut serving = std::pin::pin!(serving.into_future());
@@ -141,7 +148,6 @@ impl Server {
     }
 }
 
-/// The secret that signs tokens: the given one, or in development one that is made and lives with the logs.
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     let failed = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -149,10 +155,35 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error>
     Ok((listener, address))
 }
 
-async fn token_secret(secret: &Secret, log: &dyn Log) -> Result<Vec<u8>, Error> {
-    match given_secret(secret)? {
-        Some(given) => Ok(given),
-        None => dev_secret(log).await,
+/// The secret that signs tokens: the given one, or in development one that is made and lives with the logs. There need
+/// not be one if somebody else signs.
+async fn token_secret(secret: &Secret, elsewhere: bool, log: &dyn Log) -> Result<Option<Vec<u8>>, Error> {
+    match given_secret(secret) {
+        Ok(Some(given)) => Ok(Some(given)),
+        Ok(None) => dev_secret(log).await.map(Some),
+        Err(Error::NoSecret) if elsewhere => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Keeps the keys of tokens as the files have them.
+async fn follow_keys(app: Arc<App>) {
+    let every = app.config.tokens.jwt_reload.max(Duration::from_millis(10));
+    let mut last = String::new();
+    loop {
+        tokio::time::sleep(every).await;
+        match app.auth.reload() {
+            Ok(true) => info!("the keys of tokens have changed"),
+            Ok(false) => continue,
+            // A file that stays away is told once.
+            Err(error) if error.to_string() == last => continue,
+            Err(error) => {
+                error!(%error, "the keys of tokens stay as they were");
+                last = error.to_string();
+                continue;
+            }
+        }
+        last.clear();
     }
 }
 

@@ -20,7 +20,7 @@ static AUTH: LazyLock<Option<Auth>> = LazyLock::new(|| Auth::new(SECRET).ok());
 /// The inputs to begin with.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
-    let token = AUTH.as_ref().and_then(|auth| auth.token("alice", NOW, 60).ok()).unwrap_or_default();
+    let token = AUTH.as_ref().and_then(|auth| auth.token("alice", None, NOW, 60).ok()).unwrap_or_default();
     let requests = [
         format!("theme=dark; auth_token={token}; lang=en\nhttps://app.example\nrelay.example:8787\n{{}}"),
         "auth_token=\nhttp://relay.example\nrelay.example\n{\"sub\":\"alice\",\"exp\":1700000060}".into(),
@@ -58,7 +58,7 @@ pub fn request(data: &[u8]) -> bool {
 }
 
 fn check(identity: &Result<Identity, Refusal>) {
-    if let Ok(Identity { sub, expires }) = identity {
+    if let Ok(Identity { sub, expires, .. }) = identity {
         assert!((1..=255).contains(&sub.len()), "a user without a name");
         assert!(*expires > NOW, "let in after the end");
     }
