@@ -1,10 +1,13 @@
 //! The command line and the environment. Decides names, defaults and help of every option; never acts on one.
 //! Read by `main`, by tests in the form of arguments, and by every part that has a limit.
 
+mod file;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::file::Invocation;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::auth::Rules;
@@ -26,6 +29,8 @@ pub struct Cli {
 pub enum Command {
     /// Print a token for a user, signed with the relay's secret.
     Token(TokenArgs),
+    /// Print the configuration that flags, environment and file give, without secrets.
+    Config(Box<Config>),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -37,14 +42,25 @@ pub struct TokenArgs {
     #[arg(long, default_value = "12h", value_parser = humantime::parse_duration)]
     pub lifetime: Duration,
     #[command(flatten)]
+    pub file: ConfigFile,
+    #[command(flatten)]
     pub storage: Storage,
     #[command(flatten)]
     pub secret: Secret,
 }
 
+#[derive(Debug, Clone, Args)]
+pub struct ConfigFile {
+    /// Read options from this file (TOML), by the names of their flags. Flags and the environment overrule it.
+    #[arg(long, env = "CRSQLITE_RELAY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
 /// How the relay runs.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
+    #[command(flatten)]
+    pub file: ConfigFile,
     /// Address and port to listen on; port 0 takes a free one and prints it.
     #[arg(long, env = "CRSQLITE_RELAY_LISTEN", default_value = "127.0.0.1:8787")]
     pub listen: SocketAddr,

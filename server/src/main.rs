@@ -4,9 +4,8 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use crsqlite_relay::auth::Auth;
-use crsqlite_relay::config::{Cli, Command, Config, LogFormat, Logging, TokenArgs};
+use crsqlite_relay::config::{Command, Config, Invocation, LogFormat, Logging, TokenArgs};
 use crsqlite_relay::log::{Log as _, SqliteLog};
 use crsqlite_relay::{Error, Server, dev_secret, given_secret};
 use tokio::sync::oneshot;
@@ -14,10 +13,17 @@ use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let Invocation { cli, effective } = match Invocation::read(std::env::args_os()) {
+        Ok(read) => read,
+        Err(error) => error.exit(),
+    };
     let done = match cli.command {
         None => serve(cli.config).await,
         Some(Command::Token(arguments)) => print_token(arguments).await,
+        Some(Command::Config(_)) => {
+            print!("{effective}");
+            Ok(())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -129,26 +129,45 @@ fn a_database_of_something_else_is_left_alone() {
 }
 
 #[tokio::test]
-async fn no_token_stands_in_the_log() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut command = command(directory.path());
-    command.env("CRSQLITE_RELAY_LOG", "trace").args(["--listen", "127.0.0.1:0", "--jwt-secret", SECRET]);
-    let log = directory.path().join("log");
-    let mut child = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim_end().strip_prefix("listening on http://").unwrap().parse().unwrap();
-    let relay = Process { child, address };
-    let token = token("alice", 600);
-    let cookie = format!("auth_token={token}");
-    let mut device = Device::connect(relay.address, &[("Cookie", &cookie)], 1).await;
-    device.push(&[column("k", "a", 1, json!("the text of a user"), 1)]).await;
-    Device::connect(relay.address, &[("Cookie", &format!("{cookie}x"))], 1).await.closed().await;
-    drop(relay);
-    let log = std::fs::read_to_string(log).unwrap();
-    assert!(!log.is_empty());
-    for secret in [token.as_str(), token.rsplit('.').next().unwrap(), SECRET, "the text of a user"] {
-        assert!(!log.contains(secret), "{secret}");
+async fn no_token_no_name_and_no_text_of_a_user_stands_in_the_log() {
+    const NAME: &str = "alice.the.user@example.org";
+    for format in ["text", "json"] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = command(directory.path());
+        command.args([
+            "--listen",
+            "127.0.0.1:0",
+            "--jwt-secret",
+            SECRET,
+            "--log-format",
+            format,
+            "--log",
+            "trace",
+        ]);
+        let log = directory.path().join("log");
+        let mut child = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("listening on http://").unwrap().parse().unwrap();
+        let relay = Process { child, address };
+        let token = token(NAME, 600);
+        let cookie = format!("auth_token={token}");
+        let mut device = Device::connect(relay.address, &[("Cookie", &cookie)], 1).await;
+        device.push(&[column("k", "a", 1, json!("the text of a user"), 1)]).await;
+        Device::connect(relay.address, &[("Cookie", &format!("{cookie}x"))], 1).await.closed().await;
+        drop(relay);
+        let log = std::fs::read_to_string(log).unwrap();
+        let entered: Vec<&str> = log.lines().filter(|line| line.contains("user")).collect();
+        assert!(!entered.is_empty(), "connections are told apart: {log}");
+        if format == "json" {
+            for line in log.lines() {
+                serde_json::from_str::<serde_json::Value>(line).unwrap();
+            }
+        }
+        for secret in [token.as_str(), token.rsplit('.').next().unwrap(), SECRET, "the text of a user", NAME]
+        {
+            assert!(!log.contains(secret), "{secret}");
+        }
     }
 }
 
@@ -174,4 +193,30 @@ async fn a_second_signal_ends_the_relay_at_once_and_what_was_acknowledged_stays(
     let relay = Process::start(directory.path(), &secret);
     let answer = relay.device("alice").await.ask(json!({})).await;
     assert_eq!(values(&answer), [json!("acknowledged")]);
+}
+
+#[tokio::test]
+async fn the_environment_overrules_the_file_and_both_are_shown_without_secrets() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = format!(
+        "listen = '127.0.0.1:0'\ndatabase = 'other.db'\nqueue-messages = 5\njwt-secret = '{SECRET}'\n"
+    );
+    std::fs::write(directory.path().join("relay.toml"), file).unwrap();
+    let mut show = command(directory.path());
+    show.env("CRSQLITE_RELAY_CONFIG", "relay.toml").env("CRSQLITE_RELAY_QUEUE_MESSAGES", "6").arg("config");
+    let output = show.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("queue-messages = 6  # environment\n"), "{text}");
+    assert!(text.contains("database = \"other.db\"  # file\n"), "{text}");
+    assert!(!text.contains(SECRET), "{text}");
+
+    let relay = Process::start(directory.path(), &["--config", "relay.toml"]);
+    relay.device("alice").await.expect_nothing().await;
+    assert!(directory.path().join("other.db").exists());
+
+    std::fs::write(directory.path().join("relay.toml"), "lisen = '127.0.0.1:0'\n").unwrap();
+    let output = run(directory.path(), &["--config", "relay.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("is it listen?"));
 }
