@@ -70,6 +70,9 @@ pub struct Config {
     pub secret: Secret,
     #[command(flatten)]
     pub tokens: Tokens,
+    /// Keep nothing: only pass the messages of a connection on to the user's others, as a plain relay does.
+    #[arg(long, env = "CRSQLITE_RELAY_NO_STORE", value_parser = clap::builder::FalseyValueParser::new())]
+    pub no_store: bool,
     /// Serve the files of this directory at `/`.
     #[arg(long, env = "CRSQLITE_RELAY_STATIC", value_name = "DIR")]
     pub r#static: Option<PathBuf>,

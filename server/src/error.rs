@@ -18,6 +18,8 @@ pub enum Error {
     NewerDatabase(i64),
     #[error("the log holds an entry that cannot be read: {0}")]
     CorruptLog(&'static str),
+    #[error("this relay stores nothing")]
+    NotStored,
     #[error("a key is required: --jwt-secret-file, --jwt-secret, --jwt-public-key, --jwks or --dev")]
     NoSecret,
     #[error("cannot read the secret from {}: {source}", path.display())]
@@ -63,6 +65,7 @@ impl Error {
             Error::Database(_) | Error::CorruptLog(_) => "storage-failed",
             Error::ForeignDatabase(_) => "foreign-database",
             Error::NewerDatabase(_) => "newer-database",
+            Error::NotStored => "not-stored",
             Error::NoSecret => "no-secret",
             Error::SecretFile { .. } => "secret-unreadable",
             Error::KeyFile { .. } => "keys-unreadable",
@@ -83,6 +86,7 @@ impl Error {
         match self {
             Error::Database(_) => ErrorKind::Retryable,
             Error::ForeignDatabase(_)
+            | Error::NotStored
             | Error::NoSecret
             | Error::SecretFile { .. }
             | Error::KeyFile { .. }

@@ -29,6 +29,7 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::origin;
 use crate::outbox::End;
+use crate::plain::PlainRooms;
 use crate::rooms::Rooms;
 use crate::socket;
 use crate::status;
@@ -50,6 +51,8 @@ pub(crate) struct App {
     pub(crate) auth: Auth,
     pub(crate) log: Arc<dyn Log>,
     pub(crate) rooms: Arc<Rooms>,
+    /// In place of `rooms` where nothing is stored.
+    pub(crate) plain: Option<Arc<PlainRooms>>,
     /// One per connection.
     pub(crate) slots: Semaphore,
     pub(crate) drain: Drain,

@@ -19,6 +19,7 @@ pub mod log;
 mod metrics;
 pub mod origin;
 mod outbox;
+mod plain;
 mod reply;
 mod room;
 mod rooms;

@@ -57,13 +57,18 @@ impl Rooms {
         })
     }
 
+    /// A verified user, by the names that its log has here.
+    pub(crate) fn user(&self, sub: &str) -> User {
+        User::new(sub, &self.log_secret)
+    }
+
     /// The room of a verified user.
     pub(crate) fn room(self: &Arc<Self>, sub: &str) -> Arc<Room> {
         let mut open = self.open();
         if let Some(room) = open.get(sub).and_then(Weak::upgrade) {
             return room;
         }
-        let user = User::new(sub, &self.log_secret);
+        let user = self.user(sub);
         let registry = Arc::downgrade(self);
         let comparison = self.comparison(&user.sub);
         let metrics = Arc::clone(&self.metrics);

@@ -21,8 +21,9 @@ use crate::config::{Config, Secret};
 use crate::drain::Drain;
 use crate::error::Error;
 use crate::http::{self, App};
-use crate::log::{Log, SqliteLog};
+use crate::log::{Log, NoLog, SqliteLog};
 use crate::metrics::Metrics;
+use crate::plain::PlainRooms;
 use crate::rooms::Rooms;
 
 /// A shorter secret of tokens can be guessed.
@@ -47,7 +48,11 @@ impl Server {
         if let Some(directory) = config.r#static.as_ref().filter(|directory| !directory.is_dir()) {
             return Err(Error::StaticDirectory(directory.clone()));
         }
-        let log: Arc<dyn Log> = Arc::new(SqliteLog::open(&config.storage.database).await?);
+        let log: Arc<dyn Log> = if config.no_store {
+            Arc::new(NoLog)
+        } else {
+            Arc::new(SqliteLog::open(&config.storage.database).await?)
+        };
         let (pem, jwks) = (config.tokens.jwt_public_key.clone(), config.tokens.jwks.clone());
         let elsewhere = !pem.is_empty() || jwks.is_some();
         let secret = token_secret(&config.secret, elsewhere, log.as_ref()).await?;
@@ -75,6 +80,7 @@ impl Server {
             auth,
             log,
             rooms,
+            plain: config.no_store.then(|| PlainRooms::new(Arc::clone(&metrics))),
             slots: Semaphore::new(config.limits.max_connections.min(Semaphore::MAX_PERMITS)),
             drain: Drain::default(),
             metrics,

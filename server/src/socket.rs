@@ -16,6 +16,7 @@ use crate::clock::now_seconds;
 use crate::http::App;
 use crate::metrics::{self, Presence};
 use crate::outbox::{Bound, End, Next, Outbox, TOO_SLOW};
+use crate::plain::PlainMembership;
 use crate::room::Membership;
 
 /// How long the other side has to take a close frame and to answer it.
@@ -40,9 +41,13 @@ pub(crate) async fn serve(
                 FULL
             };
             let permit = app.slots.try_acquire().map_err(|_| full("max-connections"))?;
-            let room = app.rooms.room(&identity.sub);
-            Span::current().record("user", room.user.tag());
-            let member = room.join(Arc::clone(&outbox), limits.max_connections_per_user);
+            let user = app.rooms.user(&identity.sub);
+            Span::current().record("user", user.tag());
+            let (outbox_of, most) = (Arc::clone(&outbox), limits.max_connections_per_user);
+            let member = match &app.plain {
+                Some(rooms) => rooms.join(&user.sub, outbox_of, most).map(Member::Plain),
+                None => app.rooms.room(&identity.sub).join(outbox_of, most).map(Member::Storing),
+            };
             let member = member.ok_or_else(|| full("max-connections-per-user"))?;
             let reader = Reader { app: &app, outbox: &outbox, connection, member, malformed: 0 };
             Ok(((permit, Presence::of(&app.metrics.connections)), reader, identity.expires))
@@ -60,11 +65,17 @@ pub(crate) async fn serve(
 
 const FULL: End = End::new(CloseCode::TRY_AGAIN_LATER, "too many connections");
 
+/// Whom the messages of a connection reach.
+enum Member {
+    Storing(Membership),
+    Plain(PlainMembership),
+}
+
 struct Reader<'a> {
     app: &'a App,
     outbox: &'a Outbox,
     connection: u64,
-    member: Membership,
+    member: Member,
     malformed: usize,
 }
 
@@ -121,10 +132,11 @@ impl Reader<'_> {
             Err(_) => "malformed",
         };
         self.app.metrics.received(kind, text.len());
-        match decoded {
-            Ok(Decoded::Message(message)) => self.member.handle(message).await,
-            Ok(Decoded::UnknownType(_)) => {}
-            Err(error) => self.complain(text, &error).await,
+        match (&self.member, decoded) {
+            (_, Err(error)) => self.complain(text, &error).await,
+            (Member::Plain(member), Ok(_)) => member.forward(text, kind),
+            (Member::Storing(member), Ok(Decoded::Message(message))) => member.handle(message).await,
+            (Member::Storing(_), Ok(Decoded::UnknownType(_))) => {}
         }
     }
 
@@ -133,8 +145,8 @@ impl Reader<'_> {
         if self.malformed > self.app.config.limits.max_malformed {
             self.app.metrics.limited("max-malformed");
             self.outbox.end(End::new(CloseCode::POLICY_VIOLATION, "too many malformed messages"));
-        } else {
-            self.member.complain(text, error).await;
+        } else if let Member::Storing(member) = &self.member {
+            member.complain(text, error).await;
         }
     }
 }

@@ -2,6 +2,7 @@
 //! of [`Log`] carries it out in one transaction. Called by `room`, which keeps one user's calls in order.
 
 pub mod core;
+mod nothing;
 mod sqlite;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use crsqlite_sync::wire::{Change, Run};
 use futures_util::future::BoxFuture;
 
 use self::core::{Appended, Clock, Page, Start, Sums};
+pub use self::nothing::NoLog;
 pub use self::sqlite::SqliteLog;
 use crate::error::Error;
 
