@@ -31,6 +31,20 @@ pub enum Command {
     Token(TokenArgs),
     /// Print the configuration that flags, environment and file give, without secrets.
     Config(Box<Config>),
+    /// Ask the relay that runs with this configuration whether it is ready, for container health checks.
+    Ready(Box<Config>),
+    /// Copy the database to a new file, beside a running relay. (PostgreSQL has `pg_dump`.)
+    Backup(BackupArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct BackupArgs {
+    /// The copy: a file that is not there yet.
+    pub to: PathBuf,
+    #[command(flatten)]
+    pub file: ConfigFile,
+    #[command(flatten)]
+    pub storage: Storage,
 }
 
 #[derive(Debug, Clone, Args)]

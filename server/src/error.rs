@@ -18,6 +18,10 @@ pub enum Error {
     NewerDatabase(i64),
     #[error("the log holds an entry that cannot be read: {0}")]
     CorruptLog(&'static str),
+    #[error("cannot back up to {}: {source}", path.display())]
+    Backup { path: PathBuf, source: io::Error },
+    #[error("no relay at {0} says that it is ready")]
+    NotReady(SocketAddr),
     #[error("this relay stores nothing")]
     NotStored,
     #[error("a key is required: --jwt-secret-file, --jwt-secret, --jwt-public-key, --jwks or --dev")]
@@ -65,6 +69,8 @@ impl Error {
             Error::Database(_) | Error::CorruptLog(_) => "storage-failed",
             Error::ForeignDatabase(_) => "foreign-database",
             Error::NewerDatabase(_) => "newer-database",
+            Error::Backup { .. } => "backup-failed",
+            Error::NotReady(_) => "not-ready",
             Error::NotStored => "not-stored",
             Error::NoSecret => "no-secret",
             Error::SecretFile { .. } => "secret-unreadable",
@@ -84,9 +90,10 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::Database(_) => ErrorKind::Retryable,
+            Error::Database(_) | Error::NotReady(_) => ErrorKind::Retryable,
             Error::ForeignDatabase(_)
             | Error::NotStored
+            | Error::Backup { .. }
             | Error::NoSecret
             | Error::SecretFile { .. }
             | Error::KeyFile { .. }

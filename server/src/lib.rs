@@ -9,6 +9,7 @@
 //! durable.
 
 pub mod auth;
+pub mod backup;
 mod clock;
 mod comparison;
 pub mod config;

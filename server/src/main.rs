@@ -2,12 +2,17 @@
 //! everything else is the library's.
 
 use std::io::Write as _;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crsqlite_relay::auth::Auth;
+use crsqlite_relay::backup::back_up;
 use crsqlite_relay::config::{Command, Config, Invocation, LogFormat, Logging, TokenArgs};
 use crsqlite_relay::log::{Log as _, SqliteLog};
 use crsqlite_relay::{Error, Server, dev_secret, given_secret};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
@@ -20,6 +25,8 @@ async fn main() -> ExitCode {
     let done = match cli.command {
         None => serve(cli.config).await,
         Some(Command::Token(arguments)) => print_token(arguments).await,
+        Some(Command::Backup(arguments)) => back_up(&arguments.storage.database, &arguments.to).await,
+        Some(Command::Ready(config)) => ask_ready(&config).await,
         Some(Command::Config(_)) => {
             print!("{effective}");
             Ok(())
@@ -67,6 +74,31 @@ fn start_logging(logging: &Logging) -> Result<(), Error> {
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
     Ok(())
+}
+
+/// Asks `/ready` of a relay on this machine.
+async fn ask_ready(config: &Config) -> Result<(), Error> {
+    const PATIENCE: Duration = Duration::from_secs(4);
+    let mut address = config.listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let request = format!("GET /ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.take(64 << 10).read_to_end(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    match tokio::time::timeout(PATIENCE, exchange).await {
+        Ok(Ok(answer)) if answer.starts_with(b"HTTP/1.1 200 ") => Ok(()),
+        _ => Err(Error::NotReady(address)),
+    }
 }
 
 async fn print_token(arguments: TokenArgs) -> Result<(), Error> {

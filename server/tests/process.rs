@@ -220,3 +220,15 @@ async fn the_environment_overrules_the_file_and_both_are_shown_without_secrets()
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("is it listen?"));
 }
+
+#[tokio::test]
+async fn the_command_ready_asks_the_relay_that_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let relay = Process::start(directory.path(), &["--dev"]);
+    let address = relay.address.to_string();
+    assert!(run(directory.path(), &["ready", "--listen", &address]).status.success());
+    drop(relay);
+    let output = run(directory.path(), &["ready", "--listen", &address]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("not-ready"));
+}
