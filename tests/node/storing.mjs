@@ -1,10 +1,12 @@
-// The relay that stores, as a process of its own on a fresh database, and sockets to it that carry a user's cookie.
-import { spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+// The relay as a process of its own on a fresh database, and sockets to it that carry a user's cookie. It stores, unless
+// its arguments say otherwise.
+import { execFile, spawn } from "node:child_process";
+import { mkdtemp, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
 import { WebSocket } from "ws";
 
 const PROGRAM = process.env.CRSQLITE_RELAY ?? resolve(import.meta.dirname, "../../target/debug/crsqlite-relay");
@@ -20,10 +22,8 @@ globalThis.WebSocket = class extends WebSocket {
   }
 };
 
-/** Starts a relay; `transport(user)` is a connection of one of the user's devices, `stop()` ends it and its files. */
-export async function storingRelay() {
-  const place = await mkdtemp(join(tmpdir(), "crsqlite-relay-"));
-  const args = ["--dev", "--database", join(place, "relay.db"), "--listen", "127.0.0.1:0"];
+/** A process of the relay that listens, and its port. */
+async function started(args) {
   const child = spawn(PROGRAM, args, { stdio: ["ignore", "pipe", "pipe"] });
   const port = await new Promise((found, failed) => {
     child.once("error", failed).once("exit", (code) => failed(new Error(`the relay has ended (${code})`)));
@@ -34,7 +34,33 @@ export async function storingRelay() {
       });
     }
   });
+  return { child, port };
+}
+
+/**
+ * Starts a relay; `transport(user)` is a connection of one of the user's devices, `stop()` ends it and its files.
+ * `backup()` copies its database as it runs; `restore()` kills it, puts that copy back and starts it at the same port.
+ */
+export async function storingRelay({ args = [] } = {}) {
+  const place = await mkdtemp(join(tmpdir(), "crsqlite-relay-"));
+  const [database, copy] = [join(place, "relay.db"), join(place, "copy.db")];
+  const start = (port) => started(["--dev", "--database", database, "--listen", `127.0.0.1:${port}`, ...args]);
+  let { child, port } = await start(0);
+  const kill = async () => {
+    const gone = new Promise((ended) => child.once("exit", ended));
+    child.kill("SIGKILL");
+    await gone;
+  };
   return {
+    async backup() {
+      await promisify(execFile)(PROGRAM, ["backup", copy, "--database", database]);
+    },
+    async restore() {
+      await kill();
+      for (const rest of ["-wal", "-shm"]) await rm(database + rest, { force: true });
+      await rename(copy, database);
+      ({ child } = await start(port));
+    },
     async transport(user) {
       const answer = await fetch(`http://127.0.0.1:${port}/dev/login`, {
         method: "POST",
@@ -43,12 +69,10 @@ export async function storingRelay() {
       });
       const url = `ws://127.0.0.1:${port}/api/v1/sync?${user}`;
       cookies.set(url, answer.headers.get("set-cookie").split(";")[0]);
-      return new WsTransport({ url, protocol: "relay" });
+      return new WsTransport({ url, protocol: "relay", reconnectIntervalMs: 100, maxReconnectAttempts: 0 });
     },
     async stop() {
-      const gone = new Promise((ended) => child.once("exit", ended));
-      child.kill("SIGKILL");
-      await gone;
+      await kill();
       await rm(place, { recursive: true, force: true });
     },
   };
