@@ -6,6 +6,7 @@ mod browser;
 mod demo;
 mod fresh;
 mod fuzz;
+mod load;
 mod npm;
 mod pack;
 mod ready;
@@ -63,6 +64,12 @@ enum Task {
         #[arg(long, conflicts_with_all = ["seeds", "seed"])]
         mutants: bool,
     },
+    /// Puts the relay under load, beside a broadcast relay in Node (Linux)
+    Load {
+        /// A tenth of everything
+        #[arg(long)]
+        quick: bool,
+    },
     /// Attacks every decoder with a fuzzer; needs cargo-fuzz and a nightly toolchain
     Fuzz {
         /// How many inputs for each
@@ -93,6 +100,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Ready => ready::ready(&ws),
         Task::Sim { mutants: true, .. } => ready::mutants(&ws),
         Task::Sim { seeds, seed, trace, .. } => ready::sim(&ws, seeds, seed, trace),
+        Task::Load { quick } => load::load(&ws, quick),
         Task::Fuzz { runs, only } => fuzz::fuzz(&ws, runs, &only),
     }
 }

@@ -49,6 +49,11 @@ impl Workspace {
         self.target.join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
 
+    /// What cargo built for this machine in the release profile.
+    pub(crate) fn optimised(&self, name: &str) -> PathBuf {
+        self.target.join("release").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+    }
+
     /// What cargo built of the client for the browser.
     pub(crate) fn raw_wasm(&self) -> PathBuf {
         self.target.join("wasm32-unknown-unknown/wasm/crsqlite_sync.wasm")
