@@ -1,0 +1,27 @@
+//! `cargo xtask load`: the relay under load, beside a broadcast relay in Node.
+//! Decides what is built for it; what is measured is said in `tests/load`. Called by `main`.
+
+use anyhow::Result;
+use duct::cmd;
+
+use crate::npm;
+use crate::pack::TOOLS;
+use crate::run;
+use crate::workspace::{RELAY, Workspace, cargo};
+
+pub(crate) fn load(ws: &Workspace, quick: bool) -> Result<()> {
+    npm::install(ws, TOOLS)?;
+    let build = cmd!(cargo(), "build", "--quiet", "--release", "--package", RELAY, "--package", "load");
+    run::quiet("the relay and its load, optimised (minutes the first time)", &build.dir(ws.root()))?;
+    let report = ws.scratch()?.join("load.json");
+    let arguments = [
+        "--relay".into(),
+        ws.optimised(RELAY),
+        "--broadcast".into(),
+        ws.path("tests/load/broadcast.mjs"),
+        "--report".into(),
+        report,
+    ];
+    let quick = quick.then(|| "--quick".into());
+    run::shown("the relay under load", &duct::cmd(ws.optimised("load"), arguments.into_iter().chain(quick)))
+}
