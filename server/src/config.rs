@@ -10,6 +10,7 @@ use std::time::Duration;
 pub use self::file::Invocation;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::address::Network;
 use crate::auth::Rules;
 
 /// The relay of crsqlite-sync: keeps the devices of each user in step, over WebSocket.
@@ -93,8 +94,18 @@ pub struct Config {
     /// Origins of web apps that may connect, besides the relay's own. Repeatable, or separated by commas.
     #[arg(long, env = "CRSQLITE_RELAY_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<String>,
+    /// Addresses or networks of proxies, such as 10.0.0.0/8, whose `X-Forwarded-For` says for whom they ask.
+    /// Repeatable, or separated by commas.
+    #[arg(long, env = "CRSQLITE_RELAY_TRUSTED_PROXY", value_name = "NETWORK", value_delimiter = ',')]
+    pub trusted_proxy: Vec<Network>,
     #[command(flatten)]
     pub limits: Limits,
+    /// Close a connection that has not sent the head of its request within this time.
+    #[arg(long, env = "CRSQLITE_RELAY_HANDSHAKE_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub handshake_timeout: Duration,
+    /// Answer a request with 408 whose body has not come within this time.
+    #[arg(long, env = "CRSQLITE_RELAY_BODY_TIMEOUT", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub body_timeout: Duration,
     /// How often an idle relay repeats its head, so that a device that missed something notices.
     #[arg(long, env = "CRSQLITE_RELAY_HEAD_INTERVAL", default_value = "3m", value_parser = humantime::parse_duration)]
     pub head_interval: Duration,
@@ -206,6 +217,14 @@ pub struct Limits {
     /// Connections in all; one more is closed with 1013.
     #[arg(long, env = "CRSQLITE_RELAY_MAX_CONNECTIONS", value_name = "COUNT", default_value_t = 20_000)]
     pub max_connections: usize,
+    /// Connections of one address; one more is closed with 1013. An office or a mobile network may be one address.
+    #[arg(
+        long,
+        env = "CRSQLITE_RELAY_MAX_CONNECTIONS_PER_ADDRESS",
+        value_name = "COUNT",
+        default_value_t = 1_000
+    )]
+    pub max_connections_per_address: usize,
     /// Connections of one user; one more is closed with 1013.
     #[arg(long, env = "CRSQLITE_RELAY_MAX_CONNECTIONS_PER_USER", value_name = "COUNT", default_value_t = 32)]
     pub max_connections_per_user: usize,
@@ -218,6 +237,23 @@ pub struct Limits {
     /// Malformed messages of one connection; one more closes it with 1008.
     #[arg(long, env = "CRSQLITE_RELAY_MAX_MALFORMED", value_name = "COUNT", default_value_t = 100)]
     pub max_malformed: usize,
+    /// Messages of one user in a second. Beyond it sockets are read more slowly, and requests answered with 429. 0: any
+    /// number.
+    #[arg(long, env = "CRSQLITE_RELAY_RATE_MESSAGES", value_name = "COUNT", default_value_t = 500)]
+    pub rate_messages: u64,
+    /// Bytes of one user in a second, likewise. 0: any number.
+    #[arg(long, env = "CRSQLITE_RELAY_RATE_BYTES", value_name = "BYTES", default_value_t = 8 << 20)]
+    pub rate_bytes: u64,
+    /// What is allowed in this time may also come at once.
+    #[arg(long, env = "CRSQLITE_RELAY_RATE_BURST", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub rate_burst: Duration,
+    /// Close a connection with 4429 that has sent more than the rate without a break for this long.
+    #[arg(long, env = "CRSQLITE_RELAY_RATE_PATIENCE", default_value = "2m", value_parser = humantime::parse_duration)]
+    pub rate_patience: Duration,
+    /// Attempts without a good token that one address has in a minute; more are closed with 4429 or answered with 429. Good
+    /// tokens of that address pass. 0: any number.
+    #[arg(long, env = "CRSQLITE_RELAY_RATE_REFUSALS", value_name = "COUNT", default_value_t = 120)]
+    pub rate_refusals: u64,
 }
 
 #[cfg(test)]

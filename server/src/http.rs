@@ -7,29 +7,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::middleware::{map_response, map_response_with_state};
+use axum::http::header::{CACHE_CONTROL, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use crsqlite_sync::wire::CloseCode;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tower_http::services::ServeDir;
-use tracing::{Instrument as _, debug, info_span};
+use tracing::{Instrument as _, info_span};
 
-use crate::auth::{self, Auth, Identity};
+use crate::accept::body_in_time;
+use crate::address::Host;
+use crate::auth::{self, Auth};
 use crate::clock::now_seconds;
 use crate::config::Config;
+use crate::door::{Turned, Visitor};
 use crate::drain::Drain;
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::origin;
-use crate::outbox::End;
+use crate::pace::Pace;
+use crate::places::Places;
 use crate::plain::PlainRooms;
+use crate::rate::Rates;
 use crate::rooms::Rooms;
 use crate::socket;
 use crate::status;
@@ -53,8 +56,15 @@ pub(crate) struct App {
     pub(crate) rooms: Arc<Rooms>,
     /// In place of `rooms` where nothing is stored.
     pub(crate) plain: Option<Arc<PlainRooms>>,
-    /// One per connection.
-    pub(crate) slots: Semaphore,
+    /// One per socket.
+    pub(crate) slots: Arc<Semaphore>,
+    /// The sockets of each address.
+    pub(crate) places: Places<Host>,
+    /// What came of each address without a good token.
+    pub(crate) refusals: Rates<Host>,
+    pub(crate) pace: Pace,
+    /// Turns to decode what is large.
+    pub(crate) heavy: Semaphore,
     pub(crate) drain: Drain,
     pub(crate) metrics: Arc<Metrics>,
     /// The number of the next connection.
@@ -78,7 +88,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         let files = Router::new().fallback_service(ServeDir::new(directory)).layer(map_response(as_file));
         router = router.fallback_service(files);
     }
-    router.layer(map_response_with_state(Arc::clone(&app), count)).with_state(app)
+    router
+        .layer(from_fn_with_state(Arc::clone(&app), body_in_time))
+        .layer(map_response_with_state(Arc::clone(&app), count))
+        .with_state(app)
 }
 
 /// What is asked by those who run the relay, on an address of its own.
@@ -92,8 +105,9 @@ async fn count(State(app): State<Arc<App>>, response: Response) -> Response {
 }
 
 /// The upgrade is always accepted: a browser sees a close code, but never the status of a refused upgrade.
-async fn sync(State(app): State<Arc<App>>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    let admission = admit(&app, &headers);
+async fn sync(State(app): State<Arc<App>>, visitor: Visitor, upgrade: WebSocketUpgrade) -> Response {
+    let guest = visitor.admit(&app).map_err(Turned::end);
+    let admission = guest.and_then(|guest| Ok((guest, visitor.seat(&app)?)));
     let largest = app.config.limits.max_message_bytes.saturating_mul(READABLE);
     upgrade
         .max_message_size(largest)
@@ -106,20 +120,6 @@ async fn sync(State(app): State<Arc<App>>, headers: HeaderMap, upgrade: WebSocke
             let span = info_span!("connection", id = connection, user = tracing::field::Empty);
             connections.track_future(socket::serve(app, upgraded, connection, admission).instrument(span))
         })
-}
-
-fn admit(app: &App, headers: &HeaderMap) -> Result<Identity, End> {
-    if !origin::is_allowed(headers, &app.config.allow_origin) {
-        return Err(End::new(CloseCode::POLICY_VIOLATION, "origin not allowed"));
-    }
-    app.auth.verify(token(headers), now_seconds()).map_err(|refusal| {
-        debug!(reason = refusal.reason(), "refused");
-        End::new(CloseCode::UNAUTHENTICATED, refusal.reason())
-    })
-}
-
-fn token(headers: &HeaderMap) -> Option<&str> {
-    auth::token(headers.get_all(COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok()))
 }
 
 #[derive(Deserialize)]

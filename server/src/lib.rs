@@ -8,11 +8,14 @@
 //! are queued, so that no connection hears of an offset before a smaller one, and nothing is told before it is
 //! durable.
 
+mod accept;
+pub mod address;
 pub mod auth;
 pub mod backup;
 mod clock;
 mod comparison;
 pub mod config;
+mod door;
 mod drain;
 mod error;
 mod http;
@@ -20,7 +23,10 @@ pub mod log;
 mod metrics;
 pub mod origin;
 mod outbox;
+mod pace;
+mod places;
 mod plain;
+mod rate;
 mod reply;
 mod room;
 mod rooms;

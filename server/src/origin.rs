@@ -5,9 +5,11 @@ use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
 
 /// Whether the page that asks may connect: one of the relay's own host or of an allowed origin. What sends no origin is
-/// no browser.
+/// no browser, or one that loads what a page of another site embeds.
 pub(crate) fn is_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else { return true };
+    let Some(origin) = headers.get(ORIGIN) else {
+        return headers.get("sec-fetch-site").is_none_or(|site| site != "cross-site");
+    };
     let Ok(origin) = origin.to_str() else { return false };
     may_connect(origin, headers.get(HOST).and_then(|host| host.to_str().ok()), allowed)
 }
@@ -40,6 +42,17 @@ mod tests {
         assert!(check(None, &[]));
         assert!(check(Some("http://relay.example:8787"), &[]));
         assert!(check(Some("http://Relay.Example:8787"), &["https://app.example"]));
+    }
+
+    #[test]
+    fn what_a_page_of_another_site_embeds_may_not_connect() {
+        let embedded = |site: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("sec-fetch-site", site.parse().unwrap());
+            is_allowed(&headers, &[])
+        };
+        assert!(!embedded("cross-site"));
+        assert!(embedded("same-origin") && embedded("none"));
     }
 
     #[test]

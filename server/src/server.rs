@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use crsqlite_sync::wire::Run;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -16,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use crate::accept;
 use crate::auth::{Auth, Source};
 use crate::config::{Config, Secret};
 use crate::drain::Drain;
@@ -23,11 +23,15 @@ use crate::error::Error;
 use crate::http::{self, App};
 use crate::log::{Log, NoLog, SqliteLog};
 use crate::metrics::Metrics;
+use crate::pace::Pace;
+use crate::places::Places;
 use crate::plain::PlainRooms;
+use crate::rate::{Rate, Rates};
 use crate::rooms::Rooms;
 
 /// A shorter secret of tokens can be guessed.
 const STRONG_SECRET_BYTES: usize = 32;
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A relay that listens, and serves once it is run.
 #[derive(Debug)]
@@ -81,7 +85,11 @@ impl Server {
             log,
             rooms,
             plain: config.no_store.then(|| PlainRooms::new(Arc::clone(&metrics))),
-            slots: Semaphore::new(config.limits.max_connections.min(Semaphore::MAX_PERMITS)),
+            slots: Arc::new(Semaphore::new(config.limits.max_connections.min(Semaphore::MAX_PERMITS))),
+            places: Places::new(config.limits.max_connections_per_address),
+            refusals: Rates::new(Rate { amount: config.limits.rate_refusals, per: MINUTE, burst: MINUTE }),
+            pace: Pace::new(&config.limits),
+            heavy: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
             drain: Drain::default(),
             metrics,
             next: AtomicU64::new(0),
@@ -107,13 +115,9 @@ impl Server {
     /// committing, and closes the log, all within the configured times.
     ///
     /// # Errors
-    /// When the listener fails.
+    /// None so far.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
         let Server { listener, metrics, app, .. } = self;
-        // Frames are small and wait for nothing.
-        let listener = listener.tap_io(|stream| {
-            let _ = stream.set_nodelay(true);
-        });
         let shutdown = CancellationToken::new();
         if let Some((listener, _)) = metrics {
             let serving = axum::serve(listener, http::metrics_router(Arc::clone(&app)));
@@ -122,11 +126,10 @@ impl Server {
         if app.auth.has_files() {
             tokio::spawn(shutdown.clone().run_until_cancelled_owned(follow_keys(Arc::clone(&app))));
         }
-        let serving = axum::serve(listener, http::router(Arc::clone(&app)))
-            .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-        let mut serving = std::pin::pin!(serving.into_future());
+        let router = http::router(Arc::clone(&app));
+        let mut serving = std::pin::pin!(accept::serve(listener, Arc::clone(&app), router, shutdown.clone()));
         tokio::select! {
-            stopped = &mut serving => stopped.map_err(Error::Serve)?,
+            () = &mut serving => {}
             () = stop => {}
         }
         let spread = app.drain.begin(app.connections.len(), app.config.drain_time);
@@ -134,23 +137,19 @@ impl Server {
         app.connections.close();
         // Whoever comes now is still told to come later.
         tokio::select! {
-            stopped = &mut serving => stopped.map_err(Error::Serve)?,
+            () = &mut serving => {}
             () = sleep(spread) => {}
         }
         shutdown.cancel();
         let finish = async {
             app.connections.wait().await;
-            let served = serving.await.map_err(Error::Serve);
+            serving.await;
             app.log.close().await;
-            served
         };
-        match tokio::time::timeout(app.config.shutdown_timeout, finish).await {
-            Ok(served) => served,
-            Err(_) => {
-                warn!("some connections did not end in time");
-                Ok(())
-            }
+        if tokio::time::timeout(app.config.shutdown_timeout, finish).await.is_err() {
+            warn!("some connections did not end in time");
         }
+        Ok(())
     }
 }
 

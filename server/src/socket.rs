@@ -11,16 +11,20 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{Span, debug};
 
-use crate::auth::{Identity, Refusal};
+use crate::auth::Refusal;
 use crate::clock::now_seconds;
+use crate::door::{FULL, Guest, Seat};
 use crate::http::App;
 use crate::metrics::{self, Presence};
 use crate::outbox::{Bound, End, Next, Outbox, TOO_SLOW};
+use crate::pace::Haste;
 use crate::plain::PlainMembership;
 use crate::room::Membership;
 
 /// How long the other side has to take a close frame and to answer it.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
+/// From here on a message is decoded elsewhere.
+const HEAVY_BYTES: usize = 64 << 10;
 /// Longer than any connection lives; a timer cannot be set to every date that a token can state.
 const FAR_FUTURE: i64 = 10 * 366 * 24 * 3_600;
 
@@ -29,28 +33,28 @@ pub(crate) async fn serve(
     app: Arc<App>,
     socket: WebSocket,
     connection: u64,
-    admission: Result<Identity, End>,
+    admission: Result<(Guest, Seat), End>,
 ) {
     let limits = &app.config.limits;
     let outbox = Arc::new(Outbox::new(Bound { messages: limits.queue_messages, bytes: limits.queue_bytes }));
     let (sink, mut stream) = socket.split();
     let reader = async {
-        let entered = app.drain.refusal(connection).map_or(admission, Err).and_then(|identity| {
-            let full = |limit: &'static str| {
-                app.metrics.limited(limit);
-                FULL
-            };
-            let permit = app.slots.try_acquire().map_err(|_| full("max-connections"))?;
-            let user = app.rooms.user(&identity.sub);
+        let entered = app.drain.refusal(connection).map_or(admission, Err).and_then(|(guest, seat)| {
+            let user = app.rooms.user(&guest.sub);
             Span::current().record("user", user.tag());
             let (outbox_of, most) = (Arc::clone(&outbox), limits.max_connections_per_user);
             let member = match &app.plain {
                 Some(rooms) => rooms.join(&user.sub, outbox_of, most).map(Member::Plain),
-                None => app.rooms.room(&identity.sub).join(outbox_of, most).map(Member::Storing),
+                None => app.rooms.room(&guest.sub).join(outbox_of, most).map(Member::Storing),
             };
-            let member = member.ok_or_else(|| full("max-connections-per-user"))?;
-            let reader = Reader { app: &app, outbox: &outbox, connection, member, malformed: 0 };
-            Ok(((permit, Presence::of(&app.metrics.connections)), reader, identity.expires))
+            let member = member.ok_or_else(|| {
+                app.metrics.limited("max-connections-per-user");
+                FULL
+            })?;
+            let presence = Presence::of(&app.metrics.connections);
+            let (haste, user) = (Haste::default(), guest.sub);
+            let reader = Reader { app: &app, outbox: &outbox, connection, user, member, malformed: 0, haste };
+            Ok(((seat, presence), reader, guest.expires))
         });
         match entered {
             Ok((_place, reader, expires)) => reader.read(&mut stream, expires).await,
@@ -63,8 +67,6 @@ pub(crate) async fn serve(
     tokio::join!(reader, write(&app, &outbox, sink));
 }
 
-const FULL: End = End::new(CloseCode::TRY_AGAIN_LATER, "too many connections");
-
 /// Whom the messages of a connection reach.
 enum Member {
     Storing(Membership),
@@ -75,8 +77,10 @@ struct Reader<'a> {
     app: &'a App,
     outbox: &'a Outbox,
     connection: u64,
+    user: Arc<str>,
     member: Member,
     malformed: usize,
+    haste: Haste,
 }
 
 impl Reader<'_> {
@@ -106,6 +110,11 @@ impl Reader<'_> {
                 arrived = timeout(self.app.config.idle_timeout, stream.next()) => arrived,
                 () = self.outbox.ended() => return,
             };
+            if let Ok(Some(Ok(frame))) = &arrived
+                && !self.keep_pace(frame).await
+            {
+                return;
+            }
             match arrived {
                 Ok(Some(Ok(Frame::Text(text)))) => self.take(&text).await,
                 Ok(Some(Ok(Frame::Binary(_)))) => {
@@ -121,11 +130,27 @@ impl Reader<'_> {
         }
     }
 
+    /// Waits where the user sends too fast: what is not read the other side cannot go on to send. False at the end.
+    async fn keep_pace(&mut self, frame: &Frame) -> bool {
+        match self.haste.take(&self.app.pace, &self.user, bytes_of(frame), Instant::now()) {
+            Ok(Duration::ZERO) => true,
+            Ok(wait) => tokio::select! {
+                () = sleep(wait) => true,
+                () = self.outbox.ended() => false,
+            },
+            Err(end) => {
+                self.app.metrics.limited("rate");
+                self.outbox.end(end);
+                false
+            }
+        }
+    }
+
     async fn take(&mut self, text: &Utf8Bytes) {
         if text.len() > self.app.config.limits.max_message_bytes {
             return self.outbox.end(TOO_BIG);
         }
-        let decoded = Message::decode(text);
+        let decoded = decode(self.app, text).await;
         let kind = match &decoded {
             Ok(Decoded::Message(message)) => metrics::kind(&message.body),
             Ok(Decoded::UnknownType(_)) => "unknown",
@@ -149,6 +174,17 @@ impl Reader<'_> {
             member.complain(text, error).await;
         }
     }
+}
+
+/// Reads a message. A large one takes a while, in which nobody else is to wait: the threads that serve sockets are few.
+async fn decode(app: &App, text: &Utf8Bytes) -> Result<Decoded, WireError> {
+    if text.len() < HEAVY_BYTES {
+        return Message::decode(text);
+    }
+    let _turn = app.heavy.acquire().await;
+    let text = text.clone();
+    let decoded = tokio::task::spawn_blocking(move || Message::decode(&text)).await;
+    decoded.unwrap_or_else(|_| Err(WireError::Malformed("it cannot be read".into())))
 }
 
 const TOO_BIG: End = End::new(CloseCode::TOO_BIG, "message too big");
@@ -231,6 +267,7 @@ async fn deliver(app: &App, outbox: &Outbox, sink: &mut SplitSink<WebSocket, Fra
 fn bytes_of(frame: &Frame) -> usize {
     match frame {
         Frame::Text(text) => text.len(),
-        Frame::Binary(_) | Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => 0,
+        Frame::Binary(bytes) | Frame::Ping(bytes) | Frame::Pong(bytes) => bytes.len(),
+        Frame::Close(_) => 0,
     }
 }

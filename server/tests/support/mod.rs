@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async};
 
 pub const SECRET: &str = "the secret of the tests, long enough to be strong";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -95,7 +95,7 @@ pub async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> 
 
 /// One connection of a device.
 pub struct Device {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     pub site: String,
 }
 
@@ -106,6 +106,22 @@ impl Device {
             request.headers_mut().append(*header, value.parse().unwrap());
         }
         let (socket, _) = timeout(PATIENCE, connect_async(request)).await.expect("a connection").unwrap();
+        Device { socket, site: site(name) }
+    }
+
+    /// Over a connection that is there already.
+    pub async fn over(
+        stream: TcpStream,
+        address: SocketAddr,
+        headers: &[(&'static str, &str)],
+        name: u8,
+    ) -> Device {
+        let mut request = format!("ws://{address}/api/v1/sync").into_client_request().unwrap();
+        for (header, value) in headers {
+            request.headers_mut().append(*header, value.parse().unwrap());
+        }
+        let upgrade = client_async(request, MaybeTlsStream::Plain(stream));
+        let (socket, _) = timeout(PATIENCE, upgrade).await.expect("a connection").unwrap();
         Device { socket, site: site(name) }
     }
 
