@@ -11,6 +11,7 @@ use tracing::warn;
 
 use crate::log::Log;
 use crate::log::core::{Clock, Sums, Verdict, Witness};
+use crate::user::Owner;
 
 /// A file may change although no clock does.
 const COUNT_LASTS: Duration = Duration::from_secs(3600);
@@ -70,9 +71,9 @@ impl Comparison {
 
     /// Adds the log up, unless that was done at this head, or too often. Takes as long as the log is large: nothing
     /// else of the user may wait for it.
-    pub(crate) async fn count(&self, log: &dyn Log, user: &str) -> Option<Arc<Counted>> {
+    pub(crate) async fn count(&self, log: &dyn Log, owner: &Owner) -> Option<Arc<Counted>> {
         let mut counts = self.counts.lock().await;
-        if let (Some(known), Ok(clock)) = (&counts.last, log.clock(user).await)
+        if let (Some(known), Ok(clock)) = (&counts.last, log.clock(owner).await)
             && known.clock == clock
             && known.at.elapsed() < COUNT_LASTS
         {
@@ -82,7 +83,7 @@ impl Comparison {
         if !counts.allowance.take(Instant::now()) {
             return None;
         }
-        counts.last = match log.sums(user).await {
+        counts.last = match log.sums(owner).await {
             Ok((clock, sums)) => Some(Arc::new(Counted { at: Instant::now(), clock, sums })),
             Err(error) => {
                 warn!(%error, "the log cannot be added up");

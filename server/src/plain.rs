@@ -8,12 +8,13 @@ use axum::extract::ws::Utf8Bytes;
 
 use crate::metrics::{Metrics, Presence};
 use crate::outbox::Outbox;
+use crate::user::Owner;
 
 /// The connections of all users.
 #[derive(Debug)]
 pub(crate) struct PlainRooms {
     /// Taken before the members of a room, where both are.
-    open: Mutex<HashMap<Arc<str>, Arc<PlainRoom>>>,
+    open: Mutex<HashMap<Owner, Arc<PlainRoom>>>,
     metrics: Arc<Metrics>,
 }
 
@@ -34,7 +35,7 @@ struct Members {
 pub(crate) struct PlainMembership {
     rooms: Arc<PlainRooms>,
     room: Arc<PlainRoom>,
-    user: Arc<str>,
+    owner: Owner,
     id: u64,
 }
 
@@ -46,7 +47,7 @@ impl PlainRooms {
     /// Lets a connection in. `None` if the user has `most` of them already.
     pub(crate) fn join(
         self: &Arc<Self>,
-        user: &Arc<str>,
+        owner: &Owner,
         outbox: Arc<Outbox>,
         most: usize,
     ) -> Option<PlainMembership> {
@@ -54,7 +55,7 @@ impl PlainRooms {
             return None;
         }
         let mut open = self.open();
-        let room = open.entry(Arc::clone(user)).or_insert_with(|| Arc::new(PlainRoom::new(&self.metrics)));
+        let room = open.entry(owner.clone()).or_insert_with(|| Arc::new(PlainRoom::new(&self.metrics)));
         let mut members = room.members();
         if members.present.len() >= most {
             return None;
@@ -63,10 +64,10 @@ impl PlainRooms {
         members.next += 1;
         members.present.insert(id, outbox);
         drop(members);
-        Some(PlainMembership { rooms: Arc::clone(self), room: Arc::clone(room), user: Arc::clone(user), id })
+        Some(PlainMembership { rooms: Arc::clone(self), room: Arc::clone(room), owner: owner.clone(), id })
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<PlainRoom>>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<Owner, Arc<PlainRoom>>> {
         // Nothing in here panics half way, so what a poisoned lock guards is whole.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,7 +100,7 @@ impl Drop for PlainMembership {
         let mut members = self.room.members();
         members.present.remove(&self.id);
         if members.present.is_empty() {
-            open.remove(&self.user);
+            open.remove(&self.owner);
         }
     }
 }

@@ -125,7 +125,7 @@ impl Room {
 
     async fn repeat_head(&self) {
         let _order = self.order.lock().await;
-        match self.log.clock(&self.user.sub).await {
+        match self.log.clock(&self.user.owner).await {
             Ok(clock) => {
                 self.tell_others(None, &reply::head(&self.user, &self.run, &clock, Vec::new(), now_ms()))
             }
@@ -141,7 +141,7 @@ impl Room {
     /// Asks one connection for its rows. False if that has to be tried again.
     async fn ask(&self, id: u64) -> bool {
         let _order = self.order.lock().await;
-        let clock = self.log.clock(&self.user.sub).await;
+        let clock = self.log.clock(&self.user.owner).await;
         let mut members = self.members();
         let Some(member) = members.present.get_mut(&id) else { return true };
         match clock {
@@ -184,7 +184,7 @@ impl Drop for Room {
             beat.abort();
         }
         if let Some(rooms) = self.registry.upgrade() {
-            rooms.forget(&self.user.sub);
+            rooms.forget(&self.user.owner);
         }
     }
 }
@@ -205,7 +205,7 @@ impl Membership {
     /// Tells the device that a frame of its could not be read.
     pub(crate) async fn complain(&self, text: &str, error: &WireError) {
         let _order = self.room.order.lock().await;
-        let clock = self.room.log.clock(&self.room.user.sub).await.ok();
+        let clock = self.room.log.clock(&self.room.user.owner).await.ok();
         let run = clock.map(|clock| clock.run(&self.room.run).clone());
         self.reply(&reply::complaint(&self.room.user, run, Hint::of(text), error, now_ms()));
     }
@@ -224,12 +224,12 @@ impl Membership {
             Start::Cursor(request.cursor_of(room.user.site_id).cloned())
         };
         let counted = match request.digest {
-            Some(_) => room.comparison.count(&*room.log, &room.user.sub).await,
+            Some(_) => room.comparison.count(&*room.log, &room.user.owner).await,
             None => None,
         };
         loop {
             let order = room.order.lock().await;
-            let reading = room.log.page(&room.user.sub, &start, room.answer_bytes);
+            let reading = room.log.page(&room.user.owner, &start, room.answer_bytes);
             let page = match room.metrics.answer.measure(reading).await {
                 Ok(page) => page,
                 Err(error) => return self.fail(from, request.reference.clone(), &error),
@@ -300,7 +300,7 @@ impl Membership {
         let room = &self.room;
         let (good, rejected) = sort(rows);
         let _order = room.order.lock().await;
-        let storing = room.log.append(&room.user.sub, &room.run, &good);
+        let storing = room.log.append(&room.user.owner, &room.run, &good);
         let appended = match room.metrics.append.measure(storing).await {
             Ok(appended) => appended,
             Err(error) => {

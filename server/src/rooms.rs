@@ -12,7 +12,7 @@ use crate::comparison::Comparison;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::room::Room;
-use crate::user::User;
+use crate::user::{Owner, User};
 
 /// Of how many users it is remembered what their devices have stated: devices seldom meet in a room.
 const COMPARISONS: usize = 10_000;
@@ -27,8 +27,8 @@ pub(crate) struct Rooms {
     answer_bytes: usize,
     head_interval: Duration,
     metrics: Arc<Metrics>,
-    open: Mutex<HashMap<Arc<str>, Weak<Room>>>,
-    comparisons: Mutex<HashMap<Arc<str>, Arc<Comparison>>>,
+    open: Mutex<HashMap<Owner, Weak<Room>>>,
+    comparisons: Mutex<HashMap<Owner, Arc<Comparison>>>,
     /// One log is added up at a time: the others who read are not to wait for it.
     counting: Arc<Semaphore>,
 }
@@ -58,46 +58,46 @@ impl Rooms {
     }
 
     /// A verified user, by the names that its log has here.
-    pub(crate) fn user(&self, sub: &str) -> User {
-        User::new(sub, &self.log_secret)
+    pub(crate) fn user(&self, owner: Owner) -> User {
+        User::new(owner, &self.log_secret)
     }
 
     /// The room of a verified user.
-    pub(crate) fn room(self: &Arc<Self>, sub: &str) -> Arc<Room> {
+    pub(crate) fn room(self: &Arc<Self>, owner: &Owner) -> Arc<Room> {
         let mut open = self.open();
-        if let Some(room) = open.get(sub).and_then(Weak::upgrade) {
+        if let Some(room) = open.get(owner).and_then(Weak::upgrade) {
             return room;
         }
-        let user = self.user(sub);
+        let user = self.user(owner.clone());
         let registry = Arc::downgrade(self);
-        let comparison = self.comparison(&user.sub);
+        let comparison = self.comparison(owner);
         let metrics = Arc::clone(&self.metrics);
         let (log, run) = (Arc::clone(&self.log), self.run.clone());
         let room = Room::new(user, log, run, self.answer_bytes, comparison, metrics, registry);
         let room = Arc::new(room);
-        open.insert(Arc::clone(&room.user.sub), Arc::downgrade(&room));
+        open.insert(owner.clone(), Arc::downgrade(&room));
         room.start_beat(self.head_interval);
         room
     }
 
-    fn comparison(&self, sub: &Arc<str>) -> Arc<Comparison> {
+    fn comparison(&self, owner: &Owner) -> Arc<Comparison> {
         let mut known = self.comparisons.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= COMPARISONS && !known.contains_key(sub) {
+        if known.len() >= COMPARISONS && !known.contains_key(owner) {
             known.retain(|_, comparison| Arc::strong_count(comparison) > 1);
         }
         let make = || Arc::new(Comparison::new(Arc::clone(&self.counting)));
-        Arc::clone(known.entry(Arc::clone(sub)).or_insert_with(make))
+        Arc::clone(known.entry(owner.clone()).or_insert_with(make))
     }
 
     /// Called by a room that ends. Another one of this user may have opened since: that one stays.
-    pub(crate) fn forget(&self, sub: &str) {
+    pub(crate) fn forget(&self, owner: &Owner) {
         let mut open = self.open();
-        if open.get(sub).is_some_and(|room| room.strong_count() == 0) {
-            open.remove(sub);
+        if open.get(owner).is_some_and(|room| room.strong_count() == 0) {
+            open.remove(owner);
         }
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<Arc<str>, Weak<Room>>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<Owner, Weak<Room>>> {
         // Nothing in here panics half way, so what a poisoned lock guards is whole.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -20,6 +20,7 @@ use crate::outbox::{Bound, End, Next, Outbox, TOO_SLOW};
 use crate::pace::Haste;
 use crate::plain::PlainMembership;
 use crate::room::Membership;
+use crate::user::Owner;
 
 /// How long the other side has to take a close frame and to answer it.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
@@ -40,12 +41,12 @@ pub(crate) async fn serve(
     let (sink, mut stream) = socket.split();
     let reader = async {
         let entered = app.drain.refusal(connection).map_or(admission, Err).and_then(|(guest, seat)| {
-            let user = app.rooms.user(&guest.sub);
+            let user = app.rooms.user(Owner::of(&guest.sub));
             Span::current().record("user", user.tag());
             let (outbox_of, most) = (Arc::clone(&outbox), limits.max_connections_per_user);
             let member = match &app.plain {
-                Some(rooms) => rooms.join(&user.sub, outbox_of, most).map(Member::Plain),
-                None => app.rooms.room(&guest.sub).join(outbox_of, most).map(Member::Storing),
+                Some(rooms) => rooms.join(&user.owner, outbox_of, most).map(Member::Plain),
+                None => app.rooms.room(&user.owner).join(outbox_of, most).map(Member::Storing),
             };
             let member = member.ok_or_else(|| {
                 app.metrics.limited("max-connections-per-user");

@@ -16,6 +16,7 @@ use tracing::warn;
 
 use crate::http::App;
 use crate::metrics;
+use crate::user::Owner;
 
 /// Whoever asks whether the relay is ready does not wait for long.
 const STORAGE_DEADLINE: Duration = Duration::from_secs(2);
@@ -48,7 +49,7 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
 
 async fn storage_answers(app: &App) -> bool {
     // Nobody has this name, so there is little to read.
-    match timeout(STORAGE_DEADLINE, app.log.clock("")).await {
+    match timeout(STORAGE_DEADLINE, app.log.clock(&Owner::of(""))).await {
         Ok(Ok(_)) => true,
         Ok(Err(error)) => {
             app.metrics.storage_failed();

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
 
-use crsqlite_relay::log::core::{Ledger, Start};
+use crsqlite_relay::log::core::{Kind, Ledger, Outcome, Query, Record, Start};
 use crsqlite_relay::log::{Log as _, SqliteLog};
+use crsqlite_relay::user::Owner;
 use crsqlite_relay::{Error, ErrorKind};
 use crsqlite_sync::wire::{Change, Pk, Run, SENTINEL, SiteId, Value};
 
@@ -46,6 +47,31 @@ impl Random {
     }
 }
 
+impl Random {
+    fn record(&mut self) -> Record {
+        let made_at = self.below(6) as i64;
+        Record {
+            id: format!("change {}", self.below(400)),
+            collection: ["t", "c\0", "d"][self.below(3) as usize].into(),
+            record_id: ["1", "\"1\"", "\"\\u0000\""][self.below(3) as usize].into(),
+            kind: [Kind::Create, Kind::Update, Kind::Delete][self.below(3) as usize],
+            data: ["null", "{\"a\":\"\\u0000\"}", "{}"][self.below(3) as usize].into(),
+            timestamp: format!("moment {made_at}"),
+            made_at,
+        }
+    }
+
+    fn query(&mut self) -> Query {
+        let some = vec!["t".to_owned(), "c\0".to_owned()];
+        Query {
+            collections: [None, Some(some), Some(Vec::new())][self.below(3) as usize].clone(),
+            records: self.below(2) == 0,
+            most: self.below(20) as usize,
+            budget: self.below(6_000) as usize,
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_log_in_sqlite_does_what_the_log_in_memory_does() {
     for seed in 0..4 {
@@ -53,6 +79,7 @@ async fn the_log_in_sqlite_does_what_the_log_in_memory_does() {
         let path = directory.path().join("relay.db");
         let mut random = Random(seed);
         let mut log = SqliteLog::open(&path).await.unwrap();
+        let owners = [Owner::of("alice"), Owner::within("app", "alice").unwrap()];
         let mut models = [Ledger::default(), Ledger::default()];
         let mut run = Run::from_random(0);
         for step in 0..60 {
@@ -63,7 +90,7 @@ async fn the_log_in_sqlite_does_what_the_log_in_memory_does() {
             }
             let user = random.below(2) as usize;
             let model = &mut models[user];
-            let name = ["alice", "bob"][user];
+            let name = &owners[user];
             let changes: Vec<Change> = (0..random.below(250)).map(|_| random.change()).collect();
             let expected = model.append(&run, &changes);
             assert_eq!(log.append(name, &run, &changes).await.unwrap(), expected, "seed {seed} step {step}");
@@ -72,11 +99,77 @@ async fn the_log_in_sqlite_does_what_the_log_in_memory_does() {
             let budget = random.below(6_000) as usize;
             let page = log.page(name, &start, budget).await.unwrap();
             assert_eq!(page, model.page(&start, budget), "seed {seed} step {step}");
+            let records: Vec<Record> = (0..random.below(12)).map(|_| random.record()).collect();
+            let now = 1_000 + step as i64;
+            let expected = model.put_records(&run, &records, now);
+            let put = log.put_records(name, &run, &records, now).await.unwrap();
+            assert_eq!(put, expected, "seed {seed} step {step}");
+            let query = random.query();
+            let feed = log.feed(name, &start, &query).await.unwrap();
+            assert_eq!(feed, model.feed(&start, &query), "seed {seed} step {step} {query:?}");
             let sums = log.sums(name).await.unwrap();
             assert_eq!(sums, (model.clock.clone(), model.sums()), "seed {seed} step {step}");
         }
         log.close().await;
     }
+}
+
+fn record(id: &str, about: &str, made_at: i64) -> Record {
+    let (collection, record_id) = ("notes".into(), format!("\"{about}\""));
+    let (kind, data, timestamp) = (Kind::Create, "{}".into(), String::new());
+    Record { id: id.into(), collection, record_id, kind, data, timestamp, made_at }
+}
+
+#[tokio::test]
+async fn only_the_records_that_were_accepted_last_are_remembered_by_their_ids() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SqliteLog::open(&directory.path().join("relay.db")).await.unwrap();
+    let (alice, run) = (Owner::of("alice"), Run::from_random(1));
+    let batch: Vec<Record> = (0..10_001).map(|n| record(&format!("{n}"), "x", n)).collect();
+    log.put_records(&alice, &run, &batch, 1).await.unwrap();
+    let again = log.put_records(&alice, &run, &batch[..2], 2).await.unwrap();
+    assert!(matches!(&again.outcomes[0], Outcome::Conflict(newest) if newest.record.id == "10000"));
+    assert_eq!(again.outcomes[1], Outcome::Accepted { server_timestamp: 1 });
+    assert_eq!((again.base, again.head), (10_001, 10_001));
+}
+
+#[tokio::test]
+async fn a_database_of_format_1_is_brought_to_this_one_with_everything_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("relay.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
+    sqlx::raw_sql(include_str!("formats/1.sql")).execute(&pool).await.unwrap();
+    pool.close().await;
+    let (alice, bob, old) = (Owner::of("alice"), Owner::of("bob"), Run::new("e6bc968185bf2470").unwrap());
+    for _ in 0..2 {
+        let log = SqliteLog::open(&path).await.unwrap();
+        assert_eq!(log.secret("log").await.unwrap()[..4], [0xd2, 0x1f, 0x83, 0x9c]);
+        let page = log.page(&alice, &Start::Offset(0), usize::MAX).await.unwrap();
+        let places: Vec<i64> = page.rows.iter().map(|row| row.db_version).collect();
+        assert_eq!((places, page.clock.head), (vec![2, 4, 5], 5));
+        assert_eq!((page.clock.runs[0].run.clone(), page.clock.runs[0].begin), (old.clone(), 0));
+        assert_eq!(log.clock(&Owner::within("app", "alice").unwrap()).await.unwrap().head, 0);
+        log.close().await;
+    }
+    let log = SqliteLog::open(&path).await.unwrap();
+    let held = log.page(&bob, &Start::Offset(0), usize::MAX).await.unwrap().rows;
+    let known = log.append(&bob, &Run::from_random(2), &held).await.unwrap();
+    assert_eq!((known.stored, known.head), (vec![], 1), "what it held is known");
+    let new = Change { cid: "new".into(), ..held[0].clone() };
+    assert_eq!(log.append(&bob, &Run::from_random(2), &[new]).await.unwrap().head, 2);
+}
+
+#[tokio::test]
+async fn a_database_of_a_later_version_is_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("relay.db");
+    SqliteLog::open(&path).await.unwrap().close().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let pool = sqlx::SqlitePool::connect_lazy_with(options);
+    sqlx::raw_sql("PRAGMA user_version = 99").execute(&pool).await.unwrap();
+    pool.close().await;
+    assert!(matches!(SqliteLog::open(&path).await, Err(Error::NewerDatabase(99))));
 }
 
 #[tokio::test]

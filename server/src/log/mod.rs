@@ -2,47 +2,60 @@
 //! of [`Log`] carries it out in one transaction. Called by `room`, which keeps one user's calls in order.
 
 pub mod core;
+mod names;
 mod nothing;
+mod program;
 mod sqlite;
+mod transaction;
 
 use std::fmt;
 
 use crsqlite_sync::wire::{Change, Run};
 use futures_util::future::BoxFuture;
 
-use self::core::{Appended, Clock, Page, Start, Sums};
+use self::core::{Appended, Clock, Feed, Page, Put, Query, Record, Start, Sums};
 pub use self::nothing::NoLog;
 pub use self::sqlite::SqliteLog;
 use crate::error::Error;
+use crate::user::Owner;
 
-/// Where logs are kept. Several servers may share one: the user's lock is taken in the transaction, and whatever is
+/// What a log answers, later.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
+
+/// Where logs are kept. Several servers may share one: the owner's lock is taken in the transaction, and whatever is
 /// answered is read in one snapshot.
 pub trait Log: fmt::Debug + Send + Sync {
-    /// How far the user's log has come.
-    fn clock<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<Clock, Error>>;
+    /// How far the owner's log has come.
+    fn clock<'a>(&'a self, owner: &'a Owner) -> Answer<'a, Clock>;
+
+    /// The items of an answer, of both protocols.
+    fn feed<'a>(&'a self, owner: &'a Owner, start: &'a Start, query: &'a Query) -> Answer<'a, Feed>;
 
     /// The rows of an answer of about `budget` bytes.
-    fn page<'a>(
-        &'a self,
-        user: &'a str,
-        start: &'a Start,
-        budget: usize,
-    ) -> BoxFuture<'a, Result<Page, Error>>;
+    fn page<'a>(&'a self, owner: &'a Owner, start: &'a Start, budget: usize) -> Answer<'a, Page> {
+        Box::pin(async move { Ok(self.feed(owner, start, &Query::rows(budget)).await?.into()) })
+    }
 
     /// What the log holds, added up from its entries, and its clock in the same snapshot.
-    fn sums<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<(Clock, Sums), Error>>;
+    fn sums<'a>(&'a self, owner: &'a Owner) -> Answer<'a, (Clock, Sums)>;
 
     /// Stores what of `changes` is not dominated, each row at the next offset, and takes away what it dominates.
-    /// `run` is this server's. When it returns, everything that `changes` says is on the disk.
-    fn append<'a>(
+    /// `run` is this server's. When it returns, everything that `changes` says is on the disk, but for what was
+    /// refused.
+    fn append<'a>(&'a self, owner: &'a Owner, run: &'a Run, changes: &'a [Change]) -> Answer<'a, Appended>;
+
+    /// Stores ordinary records that are newer than what is there, each at the next offset; `now` in milliseconds since
+    /// 1970. When it returns, all that were accepted are on the disk.
+    fn put_records<'a>(
         &'a self,
-        user: &'a str,
+        owner: &'a Owner,
         run: &'a Run,
-        changes: &'a [Change],
-    ) -> BoxFuture<'a, Result<Appended, Error>>;
+        records: &'a [Record],
+        now: i64,
+    ) -> Answer<'a, Put>;
 
     /// Random bytes that belong to these logs and live as long as they do: made at the first call with this name.
-    fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<u8>, Error>>;
+    fn secret<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<u8>>;
 
     /// Finishes what is under way and lets go of the storage.
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -4,41 +4,41 @@
 use crsqlite_sync::wire::{Change, Run};
 use futures_util::future::{BoxFuture, ready};
 
-use super::Log;
-use super::core::{Appended, Clock, Page, Start, Sums};
+use super::core::{Appended, Clock, Feed, Put, Query, Record, Start, Sums};
+use super::{Answer, Log};
 use crate::error::Error;
+use crate::user::Owner;
 
 /// Keeps nothing: every log is empty, and its secrets last as long as the process.
 #[derive(Debug)]
 pub struct NoLog;
 
-fn refused<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, Error>> {
+fn refused<'a, T: Send + 'a>() -> Answer<'a, T> {
     Box::pin(ready(Err(Error::NotStored)))
 }
 
 impl Log for NoLog {
-    fn clock<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Clock, Error>> {
+    fn clock<'a>(&'a self, _: &'a Owner) -> Answer<'a, Clock> {
         Box::pin(ready(Ok(Clock::default())))
     }
 
-    fn page<'a>(&'a self, _: &'a str, _: &'a Start, _: usize) -> BoxFuture<'a, Result<Page, Error>> {
+    fn feed<'a>(&'a self, _: &'a Owner, _: &'a Start, _: &'a Query) -> Answer<'a, Feed> {
         refused()
     }
 
-    fn sums<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(Clock, Sums), Error>> {
+    fn sums<'a>(&'a self, _: &'a Owner) -> Answer<'a, (Clock, Sums)> {
         refused()
     }
 
-    fn append<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a Run,
-        _: &'a [Change],
-    ) -> BoxFuture<'a, Result<Appended, Error>> {
+    fn append<'a>(&'a self, _: &'a Owner, _: &'a Run, _: &'a [Change]) -> Answer<'a, Appended> {
         refused()
     }
 
-    fn secret<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<u8>, Error>> {
+    fn put_records<'a>(&'a self, _: &'a Owner, _: &'a Run, _: &'a [Record], _: i64) -> Answer<'a, Put> {
+        refused()
+    }
+
+    fn secret<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<u8>> {
         Box::pin(async {
             let mut fresh = vec![0; 32];
             getrandom::fill(&mut fresh)?;

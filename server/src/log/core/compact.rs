@@ -28,6 +28,8 @@ pub struct Plan {
     pub delete: Vec<i64>,
     /// Indices of the incoming changes that come, in their order; each takes the next offset.
     pub insert: Vec<usize>,
+    /// Indices of the incoming changes that would come if the user had room for them.
+    pub refuse: Vec<usize>,
 }
 
 /// The plainest name of a value: its JSON text, which keeps storage classes and bits apart.
@@ -42,6 +44,17 @@ pub fn exact(value: &Value) -> String {
 /// sentinel if there is one, and per column the entries of the highest column version, at a tie every distinct value.
 /// Of equals the earliest stays, so that what is known is never numbered again. Site, version and seq take no part.
 pub fn compact(existing: &[Entry], incoming: &[Change], name: impl Fn(&Value) -> String) -> Plan {
+    compact_within(None, existing, incoming, name)
+}
+
+/// Like [`compact`], where the log may grow by `room` entries only. A row that would make it grow by more is refused as a
+/// whole; one that does not make it grow always arrives.
+pub fn compact_within(
+    room: Option<u64>,
+    existing: &[Entry],
+    incoming: &[Change],
+    name: impl Fn(&Value) -> String,
+) -> Plan {
     let mut rows: HashMap<(&str, &Pk), Vec<Candidate<'_>>> = HashMap::new();
     for entry in existing {
         rows.entry((&entry.table, &entry.pk)).or_default().push(Candidate {
@@ -59,17 +72,39 @@ pub fn compact(existing: &[Entry], incoming: &[Change], name: impl Fn(&Value) ->
             cl: change.cl,
         });
     }
-    let mut stays = HashSet::new();
-    for row in rows.into_values() {
-        survivors(&row, &name, &mut stays);
+    let mut rows: Vec<_> = rows.into_values().collect();
+    // Who comes first is served first.
+    rows.sort_unstable_by_key(|row| row.iter().find_map(|candidate| candidate.from.index()));
+    let (mut stays, mut refused, mut left) = (HashSet::new(), HashSet::new(), room);
+    for row in rows {
+        let (mut surviving, before) =
+            (HashSet::new(), row.iter().filter(|c| c.from.index().is_none()).count());
+        survivors(&row, &name, &mut surviving);
+        let growth = u64::try_from(surviving.len().saturating_sub(before)).unwrap_or(u64::MAX);
+        if growth > 0 && left.is_some_and(|left| growth > left) {
+            let (mut old, mut new): (Vec<_>, Vec<_>) = (Vec::new(), Vec::new());
+            row.iter().for_each(|c| {
+                if c.from.index().is_none() { old.push(c.from.id()) } else { new.push(c.from.id()) }
+            });
+            stays.extend(old);
+            refused.extend(new.into_iter().filter(|id| surviving.contains(id)));
+        } else {
+            let shrinkage = u64::try_from(before.saturating_sub(surviving.len())).unwrap_or(0);
+            left = left.map(|left| (left - growth).saturating_add(shrinkage));
+            stays.extend(surviving);
+        }
     }
+    let among = |ids: &HashSet<Id>| {
+        (0..incoming.len()).filter(|index| ids.contains(&Id::Index(*index))).collect::<Vec<_>>()
+    };
     Plan {
         delete: existing
             .iter()
             .map(|entry| entry.offset)
             .filter(|offset| !stays.contains(&Id::Offset(*offset)))
             .collect(),
-        insert: (0..incoming.len()).filter(|index| stays.contains(&Id::Index(*index))).collect(),
+        insert: among(&stays),
+        refuse: among(&refused),
     }
 }
 
@@ -90,6 +125,14 @@ impl From<'_> {
         match self {
             From::Log(offset, _) => Id::Offset(offset),
             From::Message(index, _) => Id::Index(index),
+        }
+    }
+
+    /// Of what arrives.
+    fn index(self) -> Option<usize> {
+        match self {
+            From::Log(..) => None,
+            From::Message(index, _) => Some(index),
         }
     }
 }
@@ -182,7 +225,7 @@ mod tests {
     #[track_caller]
     fn check(existing: &[Change], incoming: &[Change], delete: &[i64], insert: &[usize]) {
         let plan = compact(&stored(existing), incoming, exact);
-        assert_eq!(plan, Plan { delete: delete.to_vec(), insert: insert.to_vec() });
+        assert_eq!(plan, Plan { delete: delete.to_vec(), insert: insert.to_vec(), refuse: vec![] });
     }
 
     #[test]
@@ -257,5 +300,23 @@ mod tests {
         let mut again = change("a", 1, 1, int(1));
         (again.site_id, again.db_version, again.seq) = (SiteId([1; 16]), 77, 5);
         check(&[change("a", 1, 1, int(1))], &[again], &[], &[]);
+    }
+
+    #[test]
+    fn a_log_without_room_takes_what_does_not_make_it_grow() {
+        let of = |key: i64, cid: &str, cl: i64| Change {
+            pk: Pk::pack(&[int(key)]).unwrap(),
+            ..change(cid, cl, if cid == SENTINEL { cl } else { 2 }, Value::Null)
+        };
+        let there = stored(&[of(1, "a", 1), of(1, "b", 1)]);
+        // A new row of two, another column of an old row, a newer value, and a deletion that makes room for one.
+        let arrive = [of(2, "a", 1), of(2, "b", 1), of(3, "a", 1), of(1, SENTINEL, 2), of(4, "a", 1)];
+        let plan = compact_within(Some(1), &there, &arrive, exact);
+        assert_eq!((plan.delete, plan.insert, plan.refuse), (vec![1, 2], vec![2, 3, 4], vec![0, 1]));
+        let plan = compact_within(Some(0), &there, &[of(1, "c", 1)], exact);
+        assert_eq!((plan.delete, plan.insert, plan.refuse), (vec![], vec![], vec![0]));
+        let newer = Change { col_version: 3, ..of(1, "a", 1) };
+        let plan = compact_within(Some(0), &there, &[newer.clone(), newer], exact);
+        assert_eq!((plan.delete, plan.insert, plan.refuse), (vec![1], vec![0], vec![]));
     }
 }

@@ -1,15 +1,16 @@
 //! One user's log in memory. Keeps the same promises as a log in a database, so it is the model that those are tested
 //! against and the relay of the client's simulator. Never durable.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crsqlite_sync::wire::{Change, Run};
 
 use super::Appended;
 use super::clock::{Clock, Start};
-use super::compact::{Entry, compact, exact};
+use super::compact::{Entry, compact_within, exact};
 use super::digest::{Counter, Sums};
-use super::page::{Cut, Page};
+use super::page::{Cut, Feed, Item, Page, Query};
+use super::records::{ACCEPTED_KEPT, Known, Put, Record, StoredRecord, judge};
 
 /// A log as a value: clone it and it is a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,6 +18,12 @@ pub struct Ledger {
     pub clock: Clock,
     /// The live entries by offset; the `db_version` of each is its offset.
     pub entries: BTreeMap<i64, Change>,
+    /// The newest record of each thing, by offset.
+    pub records: BTreeMap<i64, StoredRecord>,
+    /// The ids of the records that were accepted last, and when, by offset.
+    pub accepted: BTreeMap<i64, (String, i64)>,
+    /// Entries and records that there may be.
+    pub most_rows: Option<u64>,
 }
 
 impl Ledger {
@@ -37,7 +44,7 @@ impl Ledger {
                 value: exact(&change.val),
             })
             .collect();
-        let plan = compact(&existing, changes, exact);
+        let plan = compact_within(self.room(), &existing, changes, exact);
         let base = self.clock.head;
         if !plan.insert.is_empty() {
             self.clock.record(run);
@@ -49,17 +56,73 @@ impl Ledger {
             self.clock.head += 1;
             self.entries.insert(self.clock.head, Change { db_version: self.clock.head, ..change.clone() });
         }
-        Appended { run: self.clock.run(run).clone(), base, head: self.clock.head, stored: plan.insert }
+        let run = self.clock.run(run).clone();
+        Appended { run, base, head: self.clock.head, stored: plan.insert, refused: plan.refuse }
+    }
+
+    /// Stores the records that are newer than what is there.
+    pub fn put_records(&mut self, run: &Run, records: &[Record], now: i64) -> Put {
+        let base = self.clock.head;
+        let about: HashSet<_> =
+            records.iter().map(|record| (&record.collection, &record.record_id)).collect();
+        let is_about =
+            |stored: &&StoredRecord| about.contains(&(&stored.record.collection, &stored.record.record_id));
+        let known = Known {
+            head: base,
+            accepted: self.accepted.values().cloned().collect::<HashMap<_, _>>(),
+            newest: self.records.values().filter(is_about).cloned().collect(),
+            room: self.room(),
+        };
+        let judged = judge(known, records, now);
+        for stored in &judged.newest {
+            let same = |other: &StoredRecord| {
+                (&other.record.collection, &other.record.record_id)
+                    == (&stored.record.collection, &stored.record.record_id)
+            };
+            self.records.retain(|_, other| !same(other));
+            self.records.insert(stored.offset, stored.clone());
+        }
+        if !judged.stored.is_empty() {
+            self.clock.record(run);
+        }
+        for record in judged.stored.iter().filter_map(|&index| records.get(index)) {
+            self.clock.head += 1;
+            self.accepted.insert(self.clock.head, (record.id.clone(), now));
+        }
+        while i64::try_from(self.accepted.len()).unwrap_or(i64::MAX) > ACCEPTED_KEPT {
+            self.accepted.pop_first();
+        }
+        let run = self.clock.run(run).clone();
+        Put { run, base, head: self.clock.head, outcomes: judged.outcomes, stored: judged.stored }
+    }
+
+    fn room(&self) -> Option<u64> {
+        let rows = u64::try_from(self.entries.len() + self.records.len()).unwrap_or(u64::MAX);
+        self.most_rows.map(|most| most.saturating_sub(rows))
     }
 
     /// The rows of an answer of about `budget` bytes.
     #[must_use]
     pub fn page(&self, start: &Start, budget: usize) -> Page {
+        self.feed(start, &Query::rows(budget)).into()
+    }
+
+    /// The items of an answer.
+    #[must_use]
+    pub fn feed(&self, start: &Start, query: &Query) -> Feed {
         let base = self.clock.start(start);
-        let mut cut = Cut::new(base, budget);
-        let exhausted = self.entries.range(base + 1..).all(|(_, entry)| {
-            let row = if entry.revives_row() { self.row(entry) } else { Vec::new() };
-            cut.offer(entry.clone(), row)
+        let mut cut = Cut::new(base, query.most, query.budget);
+        let entries =
+            self.entries.range(base + 1..).map(|(offset, entry)| (*offset, Item::Entry(entry.clone())));
+        let records = self.records.range(base + 1..).filter(|_| query.records);
+        let records = records.map(|(offset, stored)| (*offset, Item::Record(stored.clone())));
+        let items: BTreeMap<i64, Item> = entries.chain(records).collect();
+        let exhausted = items.into_values().filter(|item| query.wants(collection(item))).all(|item| {
+            let row = match &item {
+                Item::Entry(entry) if entry.revives_row() => self.row(entry),
+                Item::Entry(_) | Item::Record(_) => Vec::new(),
+            };
+            cut.offer(item, row)
         });
         cut.finish(self.clock.clone(), base, exhausted)
     }
@@ -79,6 +142,13 @@ impl Ledger {
     fn row(&self, of: &Change) -> Vec<Change> {
         let same = |change: &&Change| change.table == of.table && change.pk == of.pk;
         self.entries.values().filter(same).cloned().collect()
+    }
+}
+
+fn collection(item: &Item) -> &str {
+    match item {
+        Item::Entry(change) => &change.table,
+        Item::Record(stored) => &stored.record.collection,
     }
 }
 

@@ -1,58 +1,26 @@
-//! The SQL of the logs. Each function is one kind of statement inside the caller's transaction; none decides what
-//! stays or where an answer ends. Called by `SqliteLog`.
+//! The statements of the logs in SQLite's words, each inside the caller's transaction. Decides nothing.
+//! Ordered by `program`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crsqlite_sync::wire::{Change, Pk, Run, SiteId, Value};
 use futures_util::TryStreamExt as _;
-use sha2::{Digest as _, Sha256};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::error::Error;
-use crate::log::core::{Clock, Counter, Entry, RUNS_KEPT, RunStart, Sums, exact};
+use crate::log::core::{
+    ACCEPTED_KEPT, Clock, Counter, Entry, Kind, Query, RUNS_KEPT, Record, RunStart, StoredRecord, Sums, exact,
+};
+use crate::log::names;
+use crate::log::transaction::{Found, Taken, Transaction};
+use crate::user::Owner;
 
 /// Keys or rows in one statement.
 const BATCH: usize = 100;
-/// Up to this many bytes of JSON a value is compared itself, beyond it by its digest.
-const COMPARED_ITSELF: usize = 64;
-/// No JSON text begins like a digest.
-const DIGEST: char = '#';
 
-/// The log's row, if the user ever stored anything, and its clock.
-pub(super) async fn clock(db: &mut SqliteConnection, user: &str) -> Result<(Option<i64>, Clock), Error> {
-    let found: Option<(i64, i64)> =
-        sqlx::query_as("SELECT id, head FROM log WHERE sub = ?").bind(user).fetch_optional(&mut *db).await?;
-    let Some((log, head)) = found else { return Ok((None, Clock::default())) };
-    let starts: Vec<(String, i64)> =
-        sqlx::query_as("SELECT run, begins FROM run WHERE log = ? ORDER BY number")
-            .bind(log)
-            .fetch_all(db)
-            .await?;
-    let mut runs = Vec::with_capacity(starts.len());
-    for (run, begin) in starts {
-        runs.push(RunStart { run: Run::new(run).ok_or(Error::CorruptLog("run"))?, begin });
-    }
-    Ok((Some(log), Clock { head, runs }))
-}
-
-pub(super) async fn record(db: &mut SqliteConnection, log: i64, run: &Run, begin: i64) -> Result<(), Error> {
-    let number: i64 = sqlx::query_scalar(
-        "INSERT INTO run (log, number, run, begins)
-         SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3 FROM run WHERE log = ?1 RETURNING number",
-    )
-    .bind(log)
-    .bind(run.as_str())
-    .bind(begin)
-    .fetch_one(&mut *db)
-    .await?;
-    let kept = i64::try_from(RUNS_KEPT).unwrap_or(i64::MAX);
-    sqlx::query("DELETE FROM run WHERE log = ? AND number <= ?")
-        .bind(log)
-        .bind(number - kept)
-        .execute(db)
-        .await?;
-    Ok(())
-}
+/// A transaction that somebody else begins and ends.
+#[derive(Debug)]
+pub(super) struct Statements<'a>(pub(super) &'a mut SqliteConnection);
 
 /// A row of `entry`: place, tbl, pk, cid, col_version, cl, seq, site_id, val.
 type EntryRow = (i64, String, Vec<u8>, String, i64, i64, i64, Vec<u8>, String);
@@ -71,159 +39,335 @@ fn change((place, table, pk, cid, col_version, cl, seq, site_id, val): EntryRow)
     })
 }
 
-/// The live entries after `base` that an answer of `budget` bytes can hold, and whether these are all.
-pub(super) async fn entries_after(
-    db: &mut SqliteConnection,
-    log: Option<i64>,
+/// A row of `record`: place, `server_timestamp`, id, collection, `record_id`, kind, data, timestamp, `made_at`.
+type RecordRow = (i64, i64, String, String, String, String, String, String, i64);
+
+fn stored(row: RecordRow) -> Result<StoredRecord, Error> {
+    let (offset, server_timestamp, id, collection, record_id, kind, data, timestamp, made_at) = row;
+    let kind = Kind::from_name(&kind).ok_or(Error::CorruptLog("kind"))?;
+    let record = Record { id, collection, record_id, kind, data, timestamp, made_at };
+    Ok(StoredRecord { offset, server_timestamp, record })
+}
+
+/// Ends a query over a log: after a place, of these collections, in order.
+fn after(
+    select: &'static str,
+    column: &'static str,
+    log: i64,
     base: i64,
-    budget: usize,
-) -> Result<(Vec<Change>, bool), Error> {
-    let mut rows = sqlx::query_as::<_, EntryRow>(
-        "SELECT place, tbl, pk, cid, col_version, cl, seq, site_id, val
-         FROM entry WHERE log = ? AND place > ? ORDER BY place",
-    )
-    .bind(log)
-    .bind(base)
-    .fetch(db);
-    let (mut entries, mut size) = (Vec::new(), 0_usize);
-    while let Some(row) = rows.try_next().await? {
-        if size > budget {
-            return Ok((entries, false));
-        }
-        let entry = change(row)?;
-        size = size.saturating_add(entry.wire_size());
-        entries.push(entry);
-    }
-    Ok((entries, true))
-}
-
-pub(super) async fn row_of(
-    db: &mut SqliteConnection,
-    log: Option<i64>,
-    of: &Change,
-) -> Result<Vec<Change>, Error> {
-    let rows: Vec<EntryRow> = sqlx::query_as(
-        "SELECT place, tbl, pk, cid, col_version, cl, seq, site_id, val
-         FROM entry WHERE log = ? AND tbl = ? AND pk = ? ORDER BY place",
-    )
-    .bind(log)
-    .bind(&of.table)
-    .bind(of.pk.as_bytes())
-    .fetch_all(db)
-    .await?;
-    rows.into_iter().map(change).collect()
-}
-
-/// Adds up all live entries, row by row.
-pub(super) async fn count(db: &mut SqliteConnection, log: Option<i64>) -> Result<Sums, Error> {
-    type Row = (String, Vec<u8>, String, i64, i64);
-    let mut rows = sqlx::query_as::<_, Row>(
-        "SELECT tbl, pk, cid, col_version, cl FROM entry WHERE log = ? ORDER BY tbl, pk",
-    )
-    .bind(log)
-    .fetch(db);
-    let mut counter = Counter::default();
-    while let Some((table, pk, cid, col_version, cl)) = rows.try_next().await? {
-        let pk = Pk::parse(&pk).ok_or(Error::CorruptLog("pk"))?;
-        counter.add(&table, &pk, &cid, col_version, cl);
-    }
-    Ok(counter.finish())
-}
-
-/// All entries of the rows that `changes` touch, without their values.
-pub(super) async fn touched(
-    db: &mut SqliteConnection,
-    log: Option<i64>,
-    changes: &[Change],
-) -> Result<Vec<Entry>, Error> {
-    let Some(log) = log else { return Ok(Vec::new()) };
-    let mut seen = HashSet::new();
-    let keys: Vec<(&str, &Pk)> = changes
-        .iter()
-        .map(|change| (change.table.as_str(), &change.pk))
-        .filter(|key| seen.insert(*key))
-        .collect();
-    let mut entries = Vec::new();
-    for batch in keys.chunks(BATCH) {
-        let mut query = QueryBuilder::<Sqlite>::new("WITH key (tbl, pk) AS (");
-        query.push_values(batch, |mut tuple, (table, pk)| {
-            tuple.push_bind(*table).push_bind(pk.as_bytes());
-        });
-        // CROSS JOIN: SQLite keeps this order, one look into the index per key.
-        query.push(
-            ") SELECT e.place, e.tbl, e.pk, e.cid, e.col_version, e.cl, coalesce(e.digest, e.val)
-             FROM key CROSS JOIN entry e ON e.tbl = key.tbl AND e.pk = key.pk AND e.log = ",
-        );
-        query.push_bind(log).push(" ORDER BY e.place");
-        type Row = (i64, String, Vec<u8>, String, i64, i64, String);
-        let rows: Vec<Row> = query.build_query_as().fetch_all(&mut *db).await?;
-        for (offset, table, pk, cid, col_version, cl, value) in rows {
-            let pk = Pk::parse(&pk).ok_or(Error::CorruptLog("pk"))?;
-            let value = known_name(value)?;
-            entries.push(Entry { offset, table, pk, cid, col_version, cl, value });
-        }
-    }
-    Ok(entries)
-}
-
-pub(super) async fn delete(db: &mut SqliteConnection, log: i64, offsets: &[i64]) -> Result<(), Error> {
-    for batch in offsets.chunks(BATCH) {
-        let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM entry WHERE log = ");
-        query.push_bind(log).push(" AND place IN (");
-        let mut list = query.separated(", ");
-        for offset in batch {
-            list.push_bind(*offset);
+    query: &Query,
+) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new(select);
+    sql.push(" WHERE log = ").push_bind(log).push(" AND place > ").push_bind(base);
+    if let Some(collections) = &query.collections {
+        sql.push(" AND ").push(column).push(" IN (");
+        let mut list = sql.separated(", ");
+        for collection in collections {
+            list.push_bind(collection.as_str());
         }
         list.push_unseparated(")");
-        query.build().execute(&mut *db).await?;
     }
-    Ok(())
+    sql.push(" ORDER BY place");
+    sql
 }
 
-pub(super) async fn insert(
-    db: &mut SqliteConnection,
-    log: i64,
-    rows: &[(i64, &Change)],
-) -> Result<(), Error> {
-    for batch in rows.chunks(BATCH) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO entry (log, place, tbl, pk, cid, col_version, cl, seq, site_id, digest, val) ",
-        );
-        query.push_values(batch, |mut tuple, (offset, change)| {
-            let val = exact(&change.val);
-            tuple
-                .push_bind(log)
-                .push_bind(*offset)
-                .push_bind(change.table.as_str())
-                .push_bind(change.pk.as_bytes())
-                .push_bind(change.cid.as_str())
-                .push_bind(change.col_version)
-                .push_bind(change.cl)
-                .push_bind(change.seq)
-                .push_bind(change.site_id.0.to_vec())
-                .push_bind(digest(&val))
-                .push_bind(val);
-        });
-        query.build().execute(&mut *db).await?;
+impl Transaction for Statements<'_> {
+    async fn find(&mut self, owner: &Owner) -> Result<Option<Found>, Error> {
+        let found: Option<(i64, i64, i64)> =
+            sqlx::query_as("SELECT id, head, rows FROM log WHERE namespace = ? AND sub = ?")
+                .bind(owner.namespace())
+                .bind(owner.sub())
+                .fetch_optional(&mut *self.0)
+                .await?;
+        let Some((id, head, rows)) = found else { return Ok(None) };
+        let starts: Vec<(String, i64)> =
+            sqlx::query_as("SELECT run, begins FROM run WHERE log = ? ORDER BY number")
+                .bind(id)
+                .fetch_all(&mut *self.0)
+                .await?;
+        let mut runs = Vec::with_capacity(starts.len());
+        for (run, begin) in starts {
+            runs.push(RunStart { run: Run::new(run).ok_or(Error::CorruptLog("run"))?, begin });
+        }
+        Ok(Some(Found { id, clock: Clock { head, runs }, rows }))
     }
-    Ok(())
-}
 
-/// The name of a value in compaction: its JSON, or the digest of a long one.
-pub(super) fn name(value: &Value) -> String {
-    let json = exact(value);
-    digest(&json).unwrap_or(json)
-}
-
-/// The name of a stored value. Its JSON may have been written by a version that spells numbers differently.
-fn known_name(stored: String) -> Result<String, Error> {
-    if stored.starts_with(DIGEST) {
-        return Ok(stored);
+    /// The database has one writer at a time.
+    async fn enter(&mut self, owner: &Owner) -> Result<Found, Error> {
+        if let Some(found) = self.find(owner).await? {
+            return Ok(found);
+        }
+        let id = sqlx::query_scalar(
+            "INSERT INTO log (namespace, sub, head, rows) VALUES (?, ?, 0, 0) RETURNING id",
+        )
+        .bind(owner.namespace())
+        .bind(owner.sub())
+        .fetch_one(&mut *self.0)
+        .await?;
+        Ok(Found { id, clock: Clock::default(), rows: 0 })
     }
-    Value::from_json(&stored).map(|value| exact(&value)).map_err(|_| Error::CorruptLog("val"))
-}
 
-/// Long values are strings and blobs, which have one spelling.
-fn digest(json: &str) -> Option<String> {
-    (json.len() > COMPARED_ITSELF).then(|| format!("{DIGEST}{:x}", Sha256::digest(json)))
+    /// The file is read and written by this server alone.
+    async fn run(&mut self, own: &Run) -> Result<Run, Error> {
+        Ok(own.clone())
+    }
+
+    async fn begin_run(&mut self, log: i64, run: &Run, begin: i64) -> Result<(), Error> {
+        let number: i64 = sqlx::query_scalar(
+            "INSERT INTO run (log, number, run, begins)
+             SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3 FROM run WHERE log = ?1 RETURNING number",
+        )
+        .bind(log)
+        .bind(run.as_str())
+        .bind(begin)
+        .fetch_one(&mut *self.0)
+        .await?;
+        let kept = i64::try_from(RUNS_KEPT).unwrap_or(i64::MAX);
+        sqlx::query("DELETE FROM run WHERE log = ? AND number <= ?")
+            .bind(log)
+            .bind(number - kept)
+            .execute(&mut *self.0)
+            .await?;
+        Ok(())
+    }
+
+    async fn set_head(&mut self, log: i64, head: i64, rows: i64) -> Result<(), Error> {
+        sqlx::query("UPDATE log SET head = ?, rows = ? WHERE id = ?")
+            .bind(head)
+            .bind(rows)
+            .bind(log)
+            .execute(&mut *self.0)
+            .await?;
+        Ok(())
+    }
+
+    async fn touched(&mut self, log: i64, changes: &[Change]) -> Result<Vec<Entry>, Error> {
+        let mut seen = HashSet::new();
+        let keys: Vec<(&str, &Pk)> = changes
+            .iter()
+            .map(|change| (change.table.as_str(), &change.pk))
+            .filter(|key| seen.insert(*key))
+            .collect();
+        let mut entries = Vec::new();
+        for batch in keys.chunks(BATCH) {
+            let mut query = QueryBuilder::<Sqlite>::new("WITH key (tbl, pk) AS (");
+            query.push_values(batch, |mut tuple, (table, pk)| {
+                tuple.push_bind(*table).push_bind(pk.as_bytes());
+            });
+            // CROSS JOIN: SQLite keeps this order, one look into the index per key.
+            query.push(
+                ") SELECT e.place, e.tbl, e.pk, e.cid, e.col_version, e.cl, coalesce(e.digest, e.val)
+                 FROM key CROSS JOIN entry e ON e.tbl = key.tbl AND e.pk = key.pk AND e.log = ",
+            );
+            query.push_bind(log).push(" ORDER BY e.place");
+            type Row = (i64, String, Vec<u8>, String, i64, i64, String);
+            let rows: Vec<Row> = query.build_query_as().fetch_all(&mut *self.0).await?;
+            for (offset, table, pk, cid, col_version, cl, value) in rows {
+                let pk = Pk::parse(&pk).ok_or(Error::CorruptLog("pk"))?;
+                let value = names::of_stored(value)?;
+                entries.push(Entry { offset, table, pk, cid, col_version, cl, value });
+            }
+        }
+        Ok(entries)
+    }
+
+    async fn delete(&mut self, log: i64, offsets: &[i64]) -> Result<(), Error> {
+        for batch in offsets.chunks(BATCH) {
+            let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM entry WHERE log = ");
+            query.push_bind(log).push(" AND place IN (");
+            let mut list = query.separated(", ");
+            for offset in batch {
+                list.push_bind(*offset);
+            }
+            list.push_unseparated(")");
+            query.build().execute(&mut *self.0).await?;
+        }
+        Ok(())
+    }
+
+    async fn insert(&mut self, log: i64, rows: &[(i64, &Change)]) -> Result<(), Error> {
+        for batch in rows.chunks(BATCH) {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "INSERT INTO entry (log, place, tbl, pk, cid, col_version, cl, seq, site_id, digest, val) ",
+            );
+            query.push_values(batch, |mut tuple, (offset, change)| {
+                let val = exact(&change.val);
+                tuple
+                    .push_bind(log)
+                    .push_bind(*offset)
+                    .push_bind(change.table.as_str())
+                    .push_bind(change.pk.as_bytes())
+                    .push_bind(change.cid.as_str())
+                    .push_bind(change.col_version)
+                    .push_bind(change.cl)
+                    .push_bind(change.seq)
+                    .push_bind(change.site_id.0.to_vec())
+                    .push_bind(names::digest(&val))
+                    .push_bind(val);
+            });
+            query.build().execute(&mut *self.0).await?;
+        }
+        Ok(())
+    }
+
+    async fn entries_after(
+        &mut self,
+        log: i64,
+        base: i64,
+        query: &Query,
+    ) -> Result<(Vec<Change>, bool), Error> {
+        let select = "SELECT place, tbl, pk, cid, col_version, cl, seq, site_id, val FROM entry";
+        let mut sql = after(select, "tbl", log, base, query);
+        let mut rows = sql.build_query_as::<EntryRow>().fetch(&mut *self.0);
+        let mut taken = Taken::new(query);
+        while let Some(row) = rows.try_next().await? {
+            if taken.is_full() {
+                return Ok((taken.items, false));
+            }
+            let entry = change(row)?;
+            let size = entry.wire_size();
+            taken.push(entry, size);
+        }
+        Ok((taken.items, true))
+    }
+
+    async fn row_of(&mut self, log: i64, of: &Change) -> Result<Vec<Change>, Error> {
+        let rows: Vec<EntryRow> = sqlx::query_as(
+            "SELECT place, tbl, pk, cid, col_version, cl, seq, site_id, val
+             FROM entry WHERE log = ? AND tbl = ? AND pk = ? ORDER BY place",
+        )
+        .bind(log)
+        .bind(&of.table)
+        .bind(of.pk.as_bytes())
+        .fetch_all(&mut *self.0)
+        .await?;
+        rows.into_iter().map(change).collect()
+    }
+
+    async fn count(&mut self, log: i64) -> Result<Sums, Error> {
+        type Row = (String, Vec<u8>, String, i64, i64);
+        let mut rows = sqlx::query_as::<_, Row>(
+            "SELECT tbl, pk, cid, col_version, cl FROM entry WHERE log = ? ORDER BY tbl, pk",
+        )
+        .bind(log)
+        .fetch(&mut *self.0);
+        let mut counter = Counter::default();
+        while let Some((table, pk, cid, col_version, cl)) = rows.try_next().await? {
+            let pk = Pk::parse(&pk).ok_or(Error::CorruptLog("pk"))?;
+            counter.add(&table, &pk, &cid, col_version, cl);
+        }
+        Ok(counter.finish())
+    }
+
+    async fn accepted(&mut self, log: i64, ids: &[&str]) -> Result<HashMap<String, i64>, Error> {
+        let mut accepted = HashMap::new();
+        for batch in ids.chunks(BATCH) {
+            let mut query =
+                QueryBuilder::<Sqlite>::new("SELECT id, server_timestamp FROM accepted WHERE log = ");
+            query.push_bind(log).push(" AND id IN (");
+            let mut list = query.separated(", ");
+            for id in batch {
+                list.push_bind(*id);
+            }
+            list.push_unseparated(")");
+            let rows: Vec<(String, i64)> = query.build_query_as().fetch_all(&mut *self.0).await?;
+            accepted.extend(rows);
+        }
+        Ok(accepted)
+    }
+
+    async fn accept(&mut self, log: i64, ids: &[(i64, &str, i64)]) -> Result<(), Error> {
+        for batch in ids.chunks(BATCH) {
+            let mut query =
+                QueryBuilder::<Sqlite>::new("INSERT INTO accepted (log, place, id, server_timestamp) ");
+            query.push_values(batch, |mut tuple, (offset, id, at)| {
+                tuple.push_bind(log).push_bind(*offset).push_bind(*id).push_bind(*at);
+            });
+            query.build().execute(&mut *self.0).await?;
+        }
+        sqlx::query(
+            "DELETE FROM accepted WHERE log = ?1 AND place <=
+             (SELECT place FROM accepted WHERE log = ?1 ORDER BY place DESC LIMIT 1 OFFSET ?2)",
+        )
+        .bind(log)
+        .bind(ACCEPTED_KEPT)
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    async fn newest(&mut self, log: i64, about: &[(&str, &str)]) -> Result<Vec<StoredRecord>, Error> {
+        let mut newest = Vec::new();
+        for batch in about.chunks(BATCH) {
+            let mut query = QueryBuilder::<Sqlite>::new("WITH thing (collection, record_id) AS (");
+            query.push_values(batch, |mut tuple, (collection, record_id)| {
+                tuple.push_bind(*collection).push_bind(*record_id);
+            });
+            query.push(
+                ") SELECT r.place, r.server_timestamp, r.id, r.collection, r.record_id, r.kind, r.data,
+                          r.timestamp, r.made_at
+                 FROM thing CROSS JOIN record r ON r.collection = thing.collection
+                  AND r.record_id = thing.record_id AND r.log = ",
+            );
+            query.push_bind(log);
+            let rows: Vec<RecordRow> = query.build_query_as().fetch_all(&mut *self.0).await?;
+            for row in rows {
+                newest.push(stored(row)?);
+            }
+        }
+        Ok(newest)
+    }
+
+    async fn put(&mut self, log: i64, records: &[StoredRecord]) -> Result<(), Error> {
+        for batch in records.chunks(BATCH) {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "INSERT INTO record (log, place, server_timestamp, id, collection, record_id, kind, data,
+                                     timestamp, made_at) ",
+            );
+            query.push_values(batch, |mut tuple, stored| {
+                let record = &stored.record;
+                tuple
+                    .push_bind(log)
+                    .push_bind(stored.offset)
+                    .push_bind(stored.server_timestamp)
+                    .push_bind(record.id.as_str())
+                    .push_bind(record.collection.as_str())
+                    .push_bind(record.record_id.as_str())
+                    .push_bind(record.kind.as_str())
+                    .push_bind(record.data.as_str())
+                    .push_bind(record.timestamp.as_str())
+                    .push_bind(record.made_at);
+            });
+            query.push(
+                " ON CONFLICT (log, collection, record_id) DO UPDATE SET place = excluded.place,
+                  server_timestamp = excluded.server_timestamp, id = excluded.id, kind = excluded.kind,
+                  data = excluded.data, timestamp = excluded.timestamp, made_at = excluded.made_at",
+            );
+            query.build().execute(&mut *self.0).await?;
+        }
+        Ok(())
+    }
+
+    async fn records_after(
+        &mut self,
+        log: i64,
+        base: i64,
+        query: &Query,
+    ) -> Result<(Vec<StoredRecord>, bool), Error> {
+        let select =
+            "SELECT place, server_timestamp, id, collection, record_id, kind, data, timestamp, made_at
+                      FROM record";
+        let mut sql = after(select, "collection", log, base, query);
+        let mut rows = sql.build_query_as::<RecordRow>().fetch(&mut *self.0);
+        let mut taken = Taken::new(query);
+        while let Some(row) = rows.try_next().await? {
+            if taken.is_full() {
+                return Ok((taken.items, false));
+            }
+            let stored = stored(row)?;
+            let size = stored.record.wire_size();
+            taken.push(stored, size);
+        }
+        Ok((taken.items, true))
+    }
 }

@@ -88,7 +88,8 @@ fn append_all(ledger: &mut Ledger, run: &Run, changes: &[Change]) -> Appended {
         ledger.entries.insert(ledger.clock.head, Change { db_version: ledger.clock.head, ..change.clone() });
     }
     let stored = (0..changes.len()).collect();
-    Appended { run: ledger.clock.run(run).clone(), base, head: ledger.clock.head, stored }
+    let run = ledger.clock.run(run).clone();
+    Appended { run, base, head: ledger.clock.head, stored, refused: Vec::new() }
 }
 
 /// Of the values of a tie only the one that SQLite calls the largest stays; the offsets of the others.

@@ -1,4 +1,4 @@
--- Format 1 of the relay's database.
+-- Format 1 of the relay's database, which `format-2.sql` follows.
 
 -- Random bytes that belong to these logs.
 CREATE TABLE secret (
