@@ -61,7 +61,9 @@ export async function storingRelay({ args = [] } = {}) {
       await rename(copy, database);
       ({ child } = await start(port));
     },
-    async transport(user) {
+    origin: `http://127.0.0.1:${port}`,
+    /** Signs the user in; the address at which the user's cookie is sent along. */
+    async login(user) {
       const answer = await fetch(`http://127.0.0.1:${port}/dev/login`, {
         method: "POST",
         headers: { "content-type": "application/json" },
@@ -69,7 +71,17 @@ export async function storingRelay({ args = [] } = {}) {
       });
       const url = `ws://127.0.0.1:${port}/api/v1/sync?${user}`;
       cookies.set(url, answer.headers.get("set-cookie").split(";")[0]);
+      return url;
+    },
+    async transport(user) {
+      const url = await this.login(user);
       return new WsTransport({ url, protocol: "relay", reconnectIntervalMs: 100, maxReconnectAttempts: 0 });
+    },
+    /** An open socket of the user's, without a client on it. */
+    async socket(user) {
+      const socket = new globalThis.WebSocket(await this.login(user));
+      await new Promise((open, failed) => Object.assign(socket, { onopen: open, onerror: failed }));
+      return socket;
     },
     async stop() {
       await kill();
