@@ -115,6 +115,9 @@ pub struct Config {
     /// Close a connection that sends nothing for this long, not even pongs, or takes nothing.
     #[arg(long, env = "CRSQLITE_RELAY_IDLE_TIMEOUT", default_value = "70s", value_parser = humantime::parse_duration)]
     pub idle_timeout: Duration,
+    /// Close a connection to `/sync/ws` that has not said within this time whose it is.
+    #[arg(long, env = "CRSQLITE_RELAY_AUTH_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub auth_timeout: Duration,
     /// Serve `/metrics` at this address instead of the main one, together with `/health` and `/ready`.
     #[arg(long, env = "CRSQLITE_RELAY_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,
@@ -214,6 +217,12 @@ pub struct Limits {
     /// About how large an answer may get before it is cut; at least one row is sent.
     #[arg(long, env = "CRSQLITE_RELAY_ANSWER_BYTES", value_name = "BYTES", default_value_t = 512 << 10)]
     pub answer_bytes: usize,
+    /// Records of one push of the push-pull contract; more are refused with 413, or 1009 on a socket.
+    #[arg(long, env = "CRSQLITE_RELAY_MAX_PUSH_RECORDS", value_name = "COUNT", default_value_t = 10_000)]
+    pub max_push_records: usize,
+    /// Records of one page of the push-pull contract, whatever a client asks for.
+    #[arg(long, env = "CRSQLITE_RELAY_MAX_PULL_RECORDS", value_name = "COUNT", default_value_t = 1_000)]
+    pub max_pull_records: usize,
     /// Connections in all; one more is closed with 1013.
     #[arg(long, env = "CRSQLITE_RELAY_MAX_CONNECTIONS", value_name = "COUNT", default_value_t = 20_000)]
     pub max_connections: usize,

@@ -99,6 +99,14 @@ impl Visitor {
         Ok(Guest { sub: identity.sub.into(), expires: identity.expires })
     }
 
+    /// Whether the request itself has a token.
+    pub(crate) fn brings_token(&self) -> bool {
+        match self.token {
+            Token::Bearer(_) | Token::Cookie(_) => true,
+            Token::Missing => false,
+        }
+    }
+
     /// A place for a socket of this visitor.
     pub(crate) fn seat(&self, app: &App) -> Result<Seat, End> {
         let full = |limit: &'static str| {
@@ -204,7 +212,6 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-#[allow(dead_code)] // until the endpoints of push-pull are routed
 /// What browsers may ask of the endpoints from pages of allowed origins, with the user's cookie.
 pub(crate) fn cors(config: &Config) -> CorsLayer {
     let allowed = config.allow_origin.clone();

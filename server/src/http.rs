@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tower_http::services::ServeDir;
-use tracing::{Instrument as _, info_span};
+use tracing::{Instrument as _, Span, info_span};
 
 use crate::accept::body_in_time;
 use crate::address::Host;
@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::places::Places;
 use crate::plain::PlainRooms;
+use crate::push_pull;
 use crate::rate::Rates;
 use crate::rooms::Rooms;
 use crate::socket;
@@ -73,6 +74,14 @@ pub(crate) struct App {
     pub(crate) connections: TaskTracker,
 }
 
+impl App {
+    /// The number of a new connection, and the span of what is logged about it.
+    pub(crate) fn number(&self) -> (u64, Span) {
+        let connection = self.next.fetch_add(1, Ordering::Relaxed);
+        (connection, info_span!("connection", id = connection, user = tracing::field::Empty))
+    }
+}
+
 pub(crate) fn router(app: Arc<App>) -> Router {
     let mut router = Router::new().route("/api/v1/sync", get(sync)).merge(status::health_routes());
     if app.config.metrics_listen.is_none() {
@@ -83,6 +92,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             .route("/dev/login", post(log_in).get(log_in_by_query))
             .route("/dev/logout", post(log_out))
             .layer(DefaultBodyLimit::max(MAX_BODY));
+    }
+    if app.plain.is_none() {
+        router = router.merge(push_pull::routes(&app));
     }
     if let Some(directory) = &app.config.r#static {
         let files = Router::new().fallback_service(ServeDir::new(directory)).layer(map_response(as_file));
@@ -108,18 +120,21 @@ async fn count(State(app): State<Arc<App>>, response: Response) -> Response {
 async fn sync(State(app): State<Arc<App>>, visitor: Visitor, upgrade: WebSocketUpgrade) -> Response {
     let guest = visitor.admit(&app).map_err(Turned::end);
     let admission = guest.and_then(|guest| Ok((guest, visitor.seat(&app)?)));
+    upgradable(upgrade, &app).on_upgrade(move |upgraded| {
+        let connections = app.connections.clone();
+        let (connection, span) = app.number();
+        connections.track_future(socket::serve(app, upgraded, connection, admission).instrument(span))
+    })
+}
+
+/// With the bounds of every socket.
+pub(crate) fn upgradable(upgrade: WebSocketUpgrade, app: &App) -> WebSocketUpgrade {
     let largest = app.config.limits.max_message_bytes.saturating_mul(READABLE);
     upgrade
         .max_message_size(largest)
         .max_frame_size(largest)
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
-        .on_upgrade(move |upgraded| {
-            let connections = app.connections.clone();
-            let connection = app.next.fetch_add(1, Ordering::Relaxed);
-            let span = info_span!("connection", id = connection, user = tracing::field::Empty);
-            connections.track_future(socket::serve(app, upgraded, connection, admission).instrument(span))
-        })
 }
 
 #[derive(Deserialize)]

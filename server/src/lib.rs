@@ -26,6 +26,7 @@ mod outbox;
 mod pace;
 mod places;
 mod plain;
+mod push_pull;
 mod rate;
 mod reply;
 mod room;

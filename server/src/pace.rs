@@ -39,7 +39,6 @@ impl Pace {
         self.messages.take(user, 1, now).max(self.bytes.take(user, bytes, now))
     }
 
-    #[allow(dead_code)] // until the endpoints of push-pull are routed
     /// Counts a request of a user, or says in how long it may come again. Then it is not counted.
     pub(crate) fn request(&self, user: &Arc<str>, bytes: usize, now: Instant) -> Result<(), Duration> {
         let wait = self.messages.wait(user, now).max(self.bytes.wait(user, now));

@@ -96,6 +96,29 @@ pub(crate) fn forward(user: &User, origin: Origin, stored: Vec<Change>, appended
     Message { site_id: origin.site_id, timestamp: origin.timestamp, body }
 }
 
+/// Where something was put into the log: after `base`, up to `head`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stored<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) base: i64,
+    pub(crate) head: i64,
+}
+
+/// What came by another way than a push of the relay protocol: the log itself says it, with its offsets. Without rows it
+/// says only how far the log has come.
+pub(crate) fn news(user: &User, rows: Vec<Change>, at: Stored<'_>, now: i64) -> Message {
+    let Stored { run, base, head } = at;
+    let body = Body::Push(SyncPush {
+        changes: rows.into_iter().map(Ok).collect(),
+        base_version: base,
+        run: Some(run.clone()),
+        current_version: Some(head),
+        relay: Some(Place { site_id: user.site_id, run: run.clone(), base_version: base, version: head }),
+        ..SyncPush::default()
+    });
+    Message { site_id: user.site_id, timestamp: now, body }
+}
+
 /// An empty push of the log's own: whoever has less than the head asks.
 /// With tables of which devices have stated different values: whoever hears it states its own anew.
 pub(crate) fn head(user: &User, own: &Run, clock: &Clock, doubted: Vec<String>, now: i64) -> Message {

@@ -10,7 +10,7 @@ use axum::extract::ws::Utf8Bytes;
 use crsqlite_sync::wire::{
     Body, Change, Message, Rejected, Row, Run, SiteId, SyncPush, SyncRequest, SyncResponse, WireError,
 };
-use tokio::sync::Mutex as OrderedMutex;
+use tokio::sync::{Mutex as OrderedMutex, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -22,6 +22,7 @@ use crate::log::Log;
 use crate::log::core::{Appended, Start};
 use crate::metrics::{self, Metrics, Presence, RowFate};
 use crate::outbox::Outbox;
+use crate::push_pull;
 use crate::reply::{self, Hint, Origin};
 use crate::rooms::Rooms;
 use crate::user::User;
@@ -29,20 +30,25 @@ use crate::user::User;
 /// A peer that knows only the seed answers with all that it has: it is not asked more often.
 const ASK_PAUSE: Duration = Duration::from_secs(30);
 
+/// Requests of one user over HTTP that are carried out at once.
+const CALLS: usize = 16;
+
 /// All connections of one user, over the user's log.
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) user: User,
-    log: Arc<dyn Log>,
+    pub(crate) log: Arc<dyn Log>,
     /// This server's run.
-    run: Run,
-    answer_bytes: usize,
+    pub(crate) run: Run,
+    pub(crate) answer_bytes: usize,
     /// Held from reading or writing the log until its messages are queued, so that every connection hears of offsets
     /// in their order. Fair: messages are taken in the order in which they came.
-    order: OrderedMutex<()>,
+    pub(crate) order: OrderedMutex<()>,
     members: Mutex<Members>,
+    /// One for each request over HTTP that is under way.
+    pub(crate) calls: Arc<Semaphore>,
     comparison: Arc<Comparison>,
-    metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     _presence: Presence,
     registry: Weak<Rooms>,
     /// Repeats the head while the room is in use.
@@ -55,9 +61,17 @@ struct Members {
     present: BTreeMap<u64, Member>,
 }
 
+/// What a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Relay,
+    PushPull,
+}
+
 #[derive(Debug)]
 struct Member {
     outbox: Arc<Outbox>,
+    speaks: Protocol,
     /// When the relay asked this connection for its rows (a peer that knows only the seed): an answer is welcome.
     asked: Option<Instant>,
     /// It will be asked again.
@@ -89,6 +103,7 @@ impl Room {
             answer_bytes,
             order: OrderedMutex::default(),
             members: Mutex::default(),
+            calls: Arc::new(Semaphore::new(CALLS)),
             comparison,
             _presence: Presence::of(&metrics.users),
             metrics,
@@ -111,14 +126,19 @@ impl Room {
     }
 
     /// Lets a connection in. `None` if the user has `most` of them already.
-    pub(crate) fn join(self: &Arc<Self>, outbox: Arc<Outbox>, most: usize) -> Option<Membership> {
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        outbox: Arc<Outbox>,
+        most: usize,
+        speaks: Protocol,
+    ) -> Option<Membership> {
         let mut members = self.members();
         if members.present.len() >= most {
             return None;
         }
         let id = members.next;
         members.next += 1;
-        members.present.insert(id, Member { outbox: Arc::clone(&outbox), asked: None, asks: false });
+        members.present.insert(id, Member { outbox: Arc::clone(&outbox), speaks, asked: None, asks: false });
         drop(members);
         Some(Membership { room: Arc::clone(self), id, outbox })
     }
@@ -133,7 +153,7 @@ impl Room {
         }
     }
 
-    fn failed(&self, error: &Error, what: &str) {
+    pub(crate) fn failed(&self, error: &Error, what: &str) {
         self.metrics.storage_failed();
         warn!(%error, user = self.user.tag(), "{what}");
     }
@@ -159,17 +179,36 @@ impl Room {
         }
     }
 
-    /// Queues a message for all connections but one.
-    fn tell_others(&self, except: Option<u64>, message: &Message) {
-        let frame = Utf8Bytes::from(message.encode());
+    /// Queues a message for all connections of the relay protocol but one.
+    pub(crate) fn tell_others(&self, except: Option<u64>, message: &Message) {
+        self.tell(Protocol::Relay, except, metrics::kind(&message.body), || message.encode());
+    }
+
+    /// Queues a frame for all connections of the push-pull contract but one.
+    pub(crate) fn tell_push_pull(&self, except: Option<u64>, frame: impl FnOnce() -> String) {
+        self.tell(Protocol::PushPull, except, "server_push", frame);
+    }
+
+    fn tell(
+        &self,
+        protocol: Protocol,
+        except: Option<u64>,
+        kind: &'static str,
+        frame: impl FnOnce() -> String,
+    ) {
         let members = self.members();
-        let others = members.present.iter().filter(|(id, _)| Some(**id) != except);
+        let hears = |(id, member): &(&u64, &Member)| Some(**id) != except && member.speaks == protocol;
+        let mut hearers = members.present.iter().filter(hears).peekable();
+        if hearers.peek().is_none() {
+            return;
+        }
+        let frame = Utf8Bytes::from(frame());
         let mut count = 0;
-        for (_, member) in others {
+        for (_, member) in hearers {
             member.outbox.push(frame.clone());
             count += 1;
         }
-        self.metrics.sent(metrics::kind(&message.body), count);
+        self.metrics.sent(kind, count);
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
@@ -190,6 +229,14 @@ impl Drop for Room {
 }
 
 impl Membership {
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Takes one message of the device. Must run to its end: what is stored is also forwarded.
     pub(crate) async fn handle(&self, message: Message) {
         let Message { site_id, timestamp, body } = message;
@@ -318,6 +365,7 @@ impl Membership {
         }
         let stored = select(good, &appended);
         if !stored.is_empty() {
+            room.tell_push_pull(Some(self.id), || push_pull::news(&stored, [], now_ms()));
             room.tell_others(Some(self.id), &reply::forward(&room.user, origin, stored, &appended));
         }
     }

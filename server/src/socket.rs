@@ -19,15 +19,15 @@ use crate::metrics::{self, Presence};
 use crate::outbox::{Bound, End, Next, Outbox, TOO_SLOW};
 use crate::pace::Haste;
 use crate::plain::PlainMembership;
-use crate::room::Membership;
+use crate::room::{Membership, Protocol};
 use crate::user::Owner;
 
 /// How long the other side has to take a close frame and to answer it.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
+pub(crate) const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
 /// From here on a message is decoded elsewhere.
-const HEAVY_BYTES: usize = 64 << 10;
+pub(crate) const HEAVY_BYTES: usize = 64 << 10;
 /// Longer than any connection lives; a timer cannot be set to every date that a token can state.
-const FAR_FUTURE: i64 = 10 * 366 * 24 * 3_600;
+pub(crate) const FAR_FUTURE: i64 = 10 * 366 * 24 * 3_600;
 
 /// Serves a connection to its end. Whoever is not admitted is told why, and closed. `connection` is its number.
 pub(crate) async fn serve(
@@ -46,7 +46,9 @@ pub(crate) async fn serve(
             let (outbox_of, most) = (Arc::clone(&outbox), limits.max_connections_per_user);
             let member = match &app.plain {
                 Some(rooms) => rooms.join(&user.owner, outbox_of, most).map(Member::Plain),
-                None => app.rooms.room(&user.owner).join(outbox_of, most).map(Member::Storing),
+                None => {
+                    app.rooms.room(&user.owner).join(outbox_of, most, Protocol::Relay).map(Member::Storing)
+                }
             };
             let member = member.ok_or_else(|| {
                 app.metrics.limited("max-connections-per-user");
@@ -188,11 +190,11 @@ async fn decode(app: &App, text: &Utf8Bytes) -> Result<Decoded, WireError> {
     decoded.unwrap_or_else(|_| Err(WireError::Malformed("it cannot be read".into())))
 }
 
-const TOO_BIG: End = End::new(CloseCode::TOO_BIG, "message too big");
-const SILENT: End = End::new(CloseCode::GOING_AWAY, "no sign of life");
+pub(crate) const TOO_BIG: End = End::new(CloseCode::TOO_BIG, "message too big");
+pub(crate) const SILENT: End = End::new(CloseCode::GOING_AWAY, "no sign of life");
 
 /// What a connection that cannot be read is closed with.
-fn broken(error: axum::Error) -> End {
+pub(crate) fn broken(error: axum::Error) -> End {
     let error = error.into_inner();
     match error.downcast_ref::<tungstenite::Error>() {
         Some(tungstenite::Error::Capacity(_)) => TOO_BIG,
@@ -203,7 +205,7 @@ fn broken(error: axum::Error) -> End {
 }
 
 /// Writes what the outbox holds, and pings, until its end or until the other side takes nothing any more.
-async fn write(app: &App, outbox: &Outbox, mut sink: SplitSink<WebSocket, Frame>) {
+pub(crate) async fn write(app: &App, outbox: &Outbox, mut sink: SplitSink<WebSocket, Frame>) {
     let every = app.config.ping_interval;
     let mut ping = interval_at(Instant::now() + every, every);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -265,7 +267,7 @@ async fn deliver(app: &App, outbox: &Outbox, sink: &mut SplitSink<WebSocket, Fra
     }
 }
 
-fn bytes_of(frame: &Frame) -> usize {
+pub(crate) fn bytes_of(frame: &Frame) -> usize {
     match frame {
         Frame::Text(text) => text.len(),
         Frame::Binary(bytes) | Frame::Ping(bytes) | Frame::Pong(bytes) => bytes.len(),

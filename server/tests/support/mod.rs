@@ -76,11 +76,22 @@ impl Relay {
 }
 
 pub async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String, String) {
+    http_with(address, method, path, &[("Content-Type", "application/json")], body).await
+}
+
+pub async fn http_with(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, String, String) {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+             {headers}Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -101,7 +112,16 @@ pub struct Device {
 
 impl Device {
     pub async fn connect(address: SocketAddr, headers: &[(&'static str, &str)], name: u8) -> Device {
-        let mut request = format!("ws://{address}/api/v1/sync").into_client_request().unwrap();
+        Device::connect_to(address, "/api/v1/sync", headers, name).await
+    }
+
+    pub async fn connect_to(
+        address: SocketAddr,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        name: u8,
+    ) -> Device {
+        let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
         for (header, value) in headers {
             request.headers_mut().append(*header, value.parse().unwrap());
         }
