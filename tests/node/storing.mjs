@@ -11,7 +11,7 @@ import { WebSocket } from "ws";
 
 const PROGRAM = process.env.CRSQLITE_RELAY ?? resolve(import.meta.dirname, "../../target/debug/crsqlite-relay");
 const folder = process.env.CRSQLITE_SYNC_PKG ?? resolve(import.meta.dirname, "../../pkg");
-const { WsTransport } = await import(pathToFileURL(resolve(folder, "index.js")).href);
+const { HttpTransport, WsTransport } = await import(pathToFileURL(resolve(folder, "index.js")).href);
 
 /** Cookies by address: what a browser keeps by itself. */
 const cookies = new Map();
@@ -38,7 +38,8 @@ async function started(args) {
 }
 
 /**
- * Starts a relay; `transport(user)` is a connection of one of the user's devices, `stop()` ends it and its files.
+ * Starts a relay; `transport(user)`, and `http(user)` and `ws(user)` of the push-pull contract, are connections of one of the
+ * user's devices; `halt()` kills it, `resume()` starts it again at the same port, and `stop()` ends it and its files.
  * `backup()` copies its database as it runs; `restore()` kills it, puts that copy back and starts it at the same port.
  */
 export async function storingRelay({ args = [] } = {}) {
@@ -51,6 +52,15 @@ export async function storingRelay({ args = [] } = {}) {
     child.kill("SIGKILL");
     await gone;
   };
+  const logIn = async (user) => {
+    const answer = await fetch(`http://127.0.0.1:${port}/dev/login`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ user }),
+    });
+    return answer.headers.get("set-cookie").split(";")[0];
+  };
+  const bearer = async (user) => ({ Authorization: `Bearer ${(await logIn(user)).replace("auth_token=", "")}` });
   return {
     async backup() {
       await promisify(execFile)(PROGRAM, ["backup", copy, "--database", database]);
@@ -61,16 +71,15 @@ export async function storingRelay({ args = [] } = {}) {
       await rename(copy, database);
       ({ child } = await start(port));
     },
+    halt: kill,
+    async resume() {
+      ({ child } = await start(port));
+    },
     origin: `http://127.0.0.1:${port}`,
     /** Signs the user in; the address at which the user's cookie is sent along. */
     async login(user) {
-      const answer = await fetch(`http://127.0.0.1:${port}/dev/login`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ user }),
-      });
       const url = `ws://127.0.0.1:${port}/api/v1/sync?${user}`;
-      cookies.set(url, answer.headers.get("set-cookie").split(";")[0]);
+      cookies.set(url, await logIn(user));
       return url;
     },
     async transport(user) {
@@ -82,6 +91,13 @@ export async function storingRelay({ args = [] } = {}) {
       const socket = new globalThis.WebSocket(await this.login(user));
       await new Promise((open, failed) => Object.assign(socket, { onopen: open, onerror: failed }));
       return socket;
+    },
+    async http(user, options = {}) {
+      return new HttpTransport({ url: `http://127.0.0.1:${port}/sync`, headers: await bearer(user), ...options });
+    },
+    async ws(user, options = {}) {
+      const url = `ws://127.0.0.1:${port}/sync/ws`;
+      return new WsTransport({ url, headers: await bearer(user), reconnectIntervalMs: 50, ...options });
     },
     async stop() {
       await kill();
