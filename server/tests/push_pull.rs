@@ -291,7 +291,7 @@ async fn a_cursor_outlives_a_restart_and_one_of_a_lost_log_begins_again() {
 
     let relay = Relay::start(directory.path(), &[]).await;
     let nothing = Client::new(&relay, "alice").pull(json!({ "cursor": page["cursor"] })).await;
-    assert_eq!(nothing["changes"], json!([]));
+    assert_eq!((&nothing["changes"], nothing.get("reset")), (&json!([]), None));
     relay.stop().await;
 
     let relay = Relay::start(backup.path(), &[]).await;
@@ -299,6 +299,9 @@ async fn a_cursor_outlives_a_restart_and_one_of_a_lost_log_begins_again() {
         let again = Client::new(&relay, "alice").pull(json!({ "cursor": cursor })).await;
         assert_eq!(ids(&again), [record::id(&row(1, "a", Val::Null, 1))], "{cursor}");
         assert_ne!(again["cursor"], cursor);
+        assert_eq!(again["reset"], true, "which tells the reader to compare");
+        let on = Client::new(&relay, "alice").pull(json!({ "cursor": again["cursor"] })).await;
+        assert_eq!((&on["changes"], on.get("reset")), (&json!([]), None));
     }
 }
 

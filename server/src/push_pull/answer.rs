@@ -58,8 +58,8 @@ impl PushResult {
     }
 }
 
-/// A page; `now` stamps the rows, whose own time nobody knows.
-pub(super) fn page(items: &[Item], cursor: &str, more: bool, now: i64) -> String {
+/// A page; `now` stamps the rows, whose own time nobody knows. `reset` is ours: other clients pass over it.
+pub(super) fn page(items: &[Item], cursor: &str, more: bool, reset: bool, now: i64) -> String {
     let changes: Vec<String> = items
         .iter()
         .map(|item| match item {
@@ -71,6 +71,9 @@ pub(super) fn page(items: &[Item], cursor: &str, more: bool, now: i64) -> String
     field(&mut out, "changes", &array(&changes));
     field(&mut out, "cursor", &text(cursor));
     field(&mut out, "hasMore", if more { "true" } else { "false" });
+    if reset {
+        field(&mut out, "reset", "true");
+    }
     out.push('}');
     out
 }

@@ -65,21 +65,22 @@ impl PullCursor {
         (place.version >= 0).then(|| PullCursor { place, filter: filter.unwrap_or_default().to_owned() })
     }
 
-    /// Where a reader goes on who gives back this text; from the beginning for what is no cursor of ours. A cursor that
-    /// passed over collections which are wanted now would hide them for ever: from the beginning, too.
+    /// Where a reader goes on who gives back this text. From the beginning, if it has passed over collections which are
+    /// wanted now: it would hide them for ever. What is no cursor of ours stands for all of a log that is gone.
     pub(crate) fn start(text: Option<&str>, filter: &Filter) -> Start {
-        match text.and_then(PullCursor::read) {
+        let Some(text) = text else { return Start::Offset(0) };
+        match PullCursor::read(text) {
             Some(cursor) if cursor.filter.is_empty() || cursor.filter == filter.name() => {
                 Start::Cursor(Some(cursor.place))
             }
-            Some(_) | None => Start::Offset(0),
+            Some(_) => Start::Offset(0),
+            None => Start::Cursor(Some(Cursor { run: Run::from_random(0), version: i64::MAX, head: None })),
         }
     }
 }
 
 /// Whether a log whose answer to `start` begins after `base` has lost some of what its reader was shown (a restored
-/// backup). It is shown from the beginning then: the contract has no other word for it, and a client that sees again
-/// what it has seen compares, and sends what is missing.
+/// backup). It is shown from the beginning then, so that its reader can compare and send what is missing.
 pub(crate) fn is_lost(start: &Start, base: i64) -> bool {
     match start {
         Start::Cursor(Some(place)) => base < place.version,
@@ -177,7 +178,7 @@ mod tests {
             "1.99999999999999999999.b",
         ];
         for text in garbage.map(str::to_owned).into_iter().chain(["9".repeat(10_000)]) {
-            assert_eq!(resolve(&text, &only(&[])), (0, false), "{text}");
+            assert_eq!(resolve(&text, &only(&[])), (0, true), "{text}");
         }
     }
 

@@ -114,7 +114,8 @@ impl Room {
         };
         let start = PullCursor::start(query.cursor.as_deref(), &query.filter);
         let mut feed = self.log.feed(&self.user.owner, &start, &wanted).await?;
-        if is_lost(&start, feed.base) {
+        let lost = is_lost(&start, feed.base);
+        if lost {
             feed = self.log.feed(&self.user.owner, &Start::Offset(0), &wanted).await?;
         }
         let place = Cursor {
@@ -123,6 +124,6 @@ impl Room {
             head: feed.more.then_some(feed.clock.head),
         };
         let cursor = PullCursor::new(place, &query.filter).to_string();
-        Ok(answer::page(&feed.items, &cursor, feed.more, now_ms()))
+        Ok(answer::page(&feed.items, &cursor, feed.more, lost, now_ms()))
     }
 }

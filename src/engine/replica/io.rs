@@ -111,6 +111,8 @@ pub struct Pulled {
     /// The cursor, as JSON; none where the server gave none.
     pub cursor: Option<String>,
     pub has_more: bool,
+    /// The server says that it has lost some of what it had shown up to the cursor that it was asked with.
+    pub reset: bool,
 }
 
 /// What is known of a call that failed.

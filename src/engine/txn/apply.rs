@@ -36,6 +36,12 @@ pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Resu
         txn.meta.rewind.remove(&owner);
         held = None;
     }
+    if let (Some(log), Advance::Page(PullPage { asked: Some(_), reset: true, .. })) =
+        (apply.log, &apply.advance)
+    {
+        // What of ours it holds is found out by asking for everything; a log that is empty shows nothing to tell it by.
+        txn.meta.logs.or_default(log).doubt = true;
+    }
     let mut refused = false;
     if !apply.rows.is_empty() {
         let schema = txn.store.schema().await?;

@@ -132,6 +132,8 @@ pub struct PullPage {
     pub cursor: Option<String>,
     /// Nothing of this round came before it.
     pub first: bool,
+    /// The server has lost some of what lay before that cursor, and says so.
+    pub reset: bool,
     /// Nothing comes after it.
     pub complete: Option<Complete>,
 }

@@ -178,7 +178,8 @@ fn read(conn: ConnId, call: CallId, what: &Call, answer: &JsValue) -> Result<Inp
     }
     let cursor = field(answer, "cursor");
     let cursor = if cursor.is_null() || cursor.is_undefined() { None } else { Some(json(&cursor)?) };
-    let page = Pulled { changes: json(&changes)?, cursor, has_more: field(answer, "hasMore").is_truthy() };
+    let says = |name| field(answer, name).is_truthy();
+    let page = Pulled { changes: json(&changes)?, cursor, has_more: says("hasMore"), reset: says("reset") };
     Ok(Input::Pulled { conn, call, page })
 }
 

@@ -139,7 +139,7 @@ impl Contract {
         let cursor = json!(format!("{}:{end}", self.generation)).to_string();
         let cursor = Some(cursor).filter(|_| !(changes.is_empty() && self.manners.null_cursor));
         let has_more = end < self.len() || self.manners.always_more;
-        Pulled { changes: json!(changes).to_string(), cursor, has_more }
+        Pulled { changes: json!(changes).to_string(), cursor, has_more, reset: false }
     }
 
     pub(crate) fn back_up(&mut self) {

@@ -145,6 +145,7 @@ fn page(rows: Vec<Change>, asked: Option<&str>, cursor: &str, uploaded: i64) -> 
         asked: asked.map(str::to_owned),
         cursor: Some(cursor.to_owned()),
         first: true,
+        reset: false,
         complete: Some(Complete { uploaded, wall_ms: 0 }),
     };
     Job::Apply(Box::new(Apply {
@@ -190,6 +191,21 @@ fn write(disk: &mut Disk, key: i64) {
     disk.app(|db| {
         db.run(&Op::Insert { table: "t".into(), pk, set: vec![("x".into(), Value::Integer(key))] });
     });
+}
+
+#[test]
+fn a_server_that_says_that_it_has_lost_something_is_doubted_also_where_it_shows_nothing() {
+    let (mut disk, _) = device_of_a_server();
+    let lost = |asked: Option<&str>| {
+        let Job::Apply(mut apply) = page(vec![], asked, "9", 1) else { panic!("a page") };
+        let Advance::Page(page) = &mut apply.advance else { panic!("a page") };
+        page.reset = true;
+        Job::Apply(apply)
+    };
+    assert!(!run(&mut disk, &page(vec![], Some("1"), "2", 1)).view.doubt);
+    assert!(run(&mut disk, &lost(Some("2"))).view.doubt);
+    let (mut fresh, _) = device_with_rows(&[]);
+    assert!(!run(&mut fresh, &lost(None)).view.doubt, "nothing was shown before");
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Replica {
         self.counters.received += rows.len() as u64;
         self.recount.saw(&rows);
         let cursor = page.cursor.filter(|_| moves);
-        let advance = Advance::Page(PullPage { asked, cursor, first, complete });
+        let advance = Advance::Page(PullPage { asked, cursor, first, reset: page.reset, complete });
         self.queue_apply(log, rows, advance, Some(log), None, After::Page { log, ends });
     }
 
