@@ -27,6 +27,7 @@ use crate::http::App;
 use crate::origin;
 use crate::outbox::End;
 use crate::places::Place;
+use crate::user::Owner;
 
 /// There is no place for one more.
 pub(crate) const FULL: End = End::new(CloseCode::TRY_AGAIN_LATER, "too many connections");
@@ -57,7 +58,7 @@ enum Token {
 /// Somebody who was let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Guest {
-    pub(crate) sub: Arc<str>,
+    pub(crate) owner: Owner,
     /// When the token expires, in seconds since 1970.
     pub(crate) expires: i64,
 }
@@ -96,7 +97,11 @@ impl Visitor {
             .auth
             .verify(token, now_seconds())
             .map_err(|refusal| self.turn(app, Turned::Token(refusal)))?;
-        Ok(Guest { sub: identity.sub.into(), expires: identity.expires })
+        // A token that names an application is for its users only.
+        let namespace = identity.namespace.as_deref().unwrap_or_default();
+        let owner = Owner::within(namespace, &identity.sub)
+            .ok_or_else(|| self.turn(app, Turned::Token(Refusal::Invalid)))?;
+        Ok(Guest { owner, expires: identity.expires })
     }
 
     /// Whether the request itself has a token.

@@ -1,7 +1,6 @@
 //! How fast one user's messages are taken. Decides when a socket is to wait before it reads on, and when it has waited
 //! long enough to be sent away; HTTP cannot wait and is told when to come back. Asked by sockets and endpoints.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crsqlite_sync::wire::CloseCode;
@@ -10,14 +9,15 @@ use tokio::time::Instant;
 use crate::config::Limits;
 use crate::outbox::End;
 use crate::rate::{Rate, Rates};
+use crate::user::Owner;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What all users have used up, each of their own.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    messages: Rates<Arc<str>>,
-    bytes: Rates<Arc<str>>,
+    messages: Rates<Owner>,
+    bytes: Rates<Owner>,
     patience: Duration,
     burst: Duration,
 }
@@ -34,13 +34,13 @@ impl Pace {
     }
 
     /// Counts a message of a user, and says how long not to read on.
-    fn take(&self, user: &Arc<str>, bytes: usize, now: Instant) -> Duration {
+    fn take(&self, user: &Owner, bytes: usize, now: Instant) -> Duration {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.messages.take(user, 1, now).max(self.bytes.take(user, bytes, now))
     }
 
     /// Counts a request of a user, or says in how long it may come again. Then it is not counted.
-    pub(crate) fn request(&self, user: &Arc<str>, bytes: usize, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn request(&self, user: &Owner, bytes: usize, now: Instant) -> Result<(), Duration> {
         let wait = self.messages.wait(user, now).max(self.bytes.wait(user, now));
         if wait.is_zero() {
             self.take(user, bytes, now);
@@ -66,7 +66,7 @@ impl Haste {
     pub(crate) fn take(
         &mut self,
         pace: &Pace,
-        user: &Arc<str>,
+        user: &Owner,
         bytes: usize,
         now: Instant,
     ) -> Result<Duration, End> {
@@ -100,7 +100,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_slowed_down_first_and_sent_away_when_it_goes_on() {
         let pace = pace(&["--rate-messages", "10", "--rate-burst", "1s", "--rate-patience", "5s"]);
-        let (alice, mut haste, start) = (Arc::from("alice"), Haste::default(), Instant::now());
+        let (alice, mut haste, start) = (Owner::of("alice"), Haste::default(), Instant::now());
         let mut now = start;
         let end = loop {
             match haste.take(&pace, &alice, 1, now) {
@@ -112,13 +112,13 @@ mod tests {
         assert!(now - start >= Duration::from_secs(4), "not before its patience is at an end");
         assert_eq!(end.code, CloseCode::HTTP_TOO_MANY_REQUESTS);
         assert!(end.retry_after.is_some_and(|delay| delay >= Duration::from_secs(1)));
-        assert_eq!(Haste::default().take(&pace, &Arc::from("bob"), 1, now), Ok(Duration::ZERO));
+        assert_eq!(Haste::default().take(&pace, &Owner::of("bob"), 1, now), Ok(Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_as_told_is_never_sent_away_for_a_pause_between_bursts() {
         let pace = pace(&["--rate-bytes", "1000", "--rate-burst", "1s", "--rate-patience", "5s"]);
-        let (alice, mut haste, mut now) = (Arc::from("alice"), Haste::default(), Instant::now());
+        let (alice, mut haste, mut now) = (Owner::of("alice"), Haste::default(), Instant::now());
         for _ in 0..50 {
             for _ in 0..3 {
                 now += haste.take(&pace, &alice, 1_000, now).unwrap();
@@ -130,7 +130,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_that_is_told_to_wait_is_not_counted() {
         let pace = pace(&["--rate-messages", "1", "--rate-burst", "1s"]);
-        let (alice, now) = (Arc::from("alice"), Instant::now());
+        let (alice, now) = (Owner::of("alice"), Instant::now());
         assert_eq!(pace.request(&alice, 9, now), Ok(()));
         assert_eq!(pace.request(&alice, 9, now), Ok(()), "what is within the burst so far may go beyond it");
         for _ in 0..10 {

@@ -41,7 +41,7 @@ pub(crate) async fn serve(
     let (sink, mut stream) = socket.split();
     let reader = async {
         let entered = app.drain.refusal(connection).map_or(admission, Err).and_then(|(guest, seat)| {
-            let user = app.rooms.user(Owner::of(&guest.sub));
+            let user = app.rooms.user(guest.owner.clone());
             Span::current().record("user", user.tag());
             let (outbox_of, most) = (Arc::clone(&outbox), limits.max_connections_per_user);
             let member = match &app.plain {
@@ -55,7 +55,7 @@ pub(crate) async fn serve(
                 FULL
             })?;
             let presence = Presence::of(&app.metrics.connections);
-            let (haste, user) = (Haste::default(), guest.sub);
+            let (haste, user) = (Haste::default(), guest.owner);
             let reader = Reader { app: &app, outbox: &outbox, connection, user, member, malformed: 0, haste };
             Ok(((seat, presence), reader, guest.expires))
         });
@@ -80,7 +80,7 @@ struct Reader<'a> {
     app: &'a App,
     outbox: &'a Outbox,
     connection: u64,
-    user: Arc<str>,
+    user: Owner,
     member: Member,
     malformed: usize,
     haste: Haste,
