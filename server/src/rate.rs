@@ -63,7 +63,6 @@ impl<K: Eq + Hash + Clone> Rates<K> {
         until.saturating_duration_since(now).saturating_sub(self.rate.burst)
     }
 
-    #[allow(dead_code)] // until the endpoints of push-pull are routed
     /// How long to wait until anything is within the rate. Uses nothing.
     pub(crate) fn wait(&self, key: &K, now: Instant) -> Duration {
         let until = self.used().until.get(key).copied();
