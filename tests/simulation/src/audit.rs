@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crsqlite_sync::engine::meta::Meta;
-use crsqlite_sync::wire::{Change, Cursor, Pk, SENTINEL, SiteId};
+use crsqlite_sync::wire::{Change, Cursor, Pk, SENTINEL, SiteId, Value};
 
 use crate::device::{Client, Device};
 use crate::peer::fit;
@@ -97,6 +97,17 @@ fn has(reader: &Device, row: &Change) -> bool {
         if trial.merge(&fitted) == Ok(false) {
             return true;
         }
+    }
+    // A column that is not there yet has nothing to lose where the whole row is gone, or has come anew, since.
+    let next = Change {
+        cid: SENTINEL.to_owned(),
+        val: Value::Null,
+        col_version: row.cl + 1,
+        cl: row.cl + 1,
+        ..row.clone()
+    };
+    if fit(db, &next).is_some_and(|next| db.clone().merge(&next) == Ok(false)) {
+        return true;
     }
     let kept = db.quarantine();
     kept.len() >= QUARANTINE_ROWS

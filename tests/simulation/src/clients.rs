@@ -47,6 +47,10 @@ impl World {
         self.note(|| format!("d{n} starts with run {run:?}, tables {tables:?}"));
         self.feed(n, Input::Start { run })?;
         self.dial(n);
+        if self.devices[n].resync.is_some() {
+            // The call was made to whoever led, who leads no more.
+            self.wait_for(n, Level::Resync)?;
+        }
         Ok(())
     }
 
@@ -132,6 +136,7 @@ impl World {
                 if !self.devices[n].waits.remove(&wait) {
                     return Err(format!("d{n}: settles wait {wait}, which is not open"));
                 }
+                self.devices[n].resync.take_if(|resync| *resync == wait);
             }
             Output::Event(event) => self.hear(n, event)?,
             Output::LeadLost => {
@@ -229,6 +234,9 @@ impl World {
         if let Client::Ours(_) = self.devices[n].client {
             self.note(|| format!("d{n} waits ({wait}) for {level:?}"));
             self.devices[n].waits.insert(wait);
+            if matches!(level, Level::Resync) {
+                self.devices[n].resync = Some(wait);
+            }
             return self.feed(n, Input::Wait { wait, level });
         }
         Ok(())

@@ -44,6 +44,8 @@ pub(crate) struct Device {
     /// When the latest transaction that was asked for runs.
     pub(crate) last_job: u64,
     pub(crate) waits: BTreeSet<WaitId>,
+    /// What the app wants of whoever leads, until one has done it.
+    pub(crate) resync: Option<WaitId>,
     /// The latest timer; earlier ones are void.
     pub(crate) timer: u64,
     /// The virtual second and how many timeouts fell into it.
@@ -75,6 +77,7 @@ impl Device {
             job: None,
             last_job: 0,
             waits: BTreeSet::new(),
+            resync: None,
             timer: 0,
             timeouts: (0, 0),
             copies: Vec::new(),

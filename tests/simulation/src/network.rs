@@ -63,15 +63,15 @@ impl World {
         let Some(id) = self.devices[n].conn else { return };
         self.devices[n].sent += 1;
         self.note(|| format!("d{n} -> {text}"));
-        for _ in 0..self.copies() {
-            let latency = self.latency();
-            let ordered = !self.reorders();
-            let Some(conn) = self.conns.get_mut(&id) else { return };
-            let mut at = self.now + latency;
-            if ordered {
-                at = at.max(conn.last_up);
-                conn.last_up = at;
-            }
+        let (copies, latency, ordered) = (self.copies(), self.latency(), !self.reorders());
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let mut at = self.now + latency;
+        if ordered {
+            at = at.max(conn.last_up);
+            conn.last_up = at;
+        }
+        // Both copies at once: no relay hands a frame to a socket that was opened after it had handed it on.
+        for _ in 0..copies {
             self.at(at - self.now, Event::Up { conn: id, text: text.clone() });
         }
     }
