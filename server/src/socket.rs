@@ -8,6 +8,7 @@ use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket};
 use crsqlite_sync::wire::{CloseCode, Decoded, Message, WireError};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{Span, debug};
 
@@ -153,7 +154,7 @@ impl Reader<'_> {
         if text.len() > self.app.config.limits.max_message_bytes {
             return self.outbox.end(TOO_BIG);
         }
-        let decoded = decode(self.app, text).await;
+        let decoded = decode(&self.app.heavy, text).await;
         let kind = match &decoded {
             Ok(Decoded::Message(message)) => metrics::kind(&message.body),
             Ok(Decoded::UnknownType(_)) => "unknown",
@@ -180,11 +181,11 @@ impl Reader<'_> {
 }
 
 /// Reads a message. A large one takes a while, in which nobody else is to wait: the threads that serve sockets are few.
-async fn decode(app: &App, text: &Utf8Bytes) -> Result<Decoded, WireError> {
+async fn decode(turns: &Semaphore, text: &Utf8Bytes) -> Result<Decoded, WireError> {
     if text.len() < HEAVY_BYTES {
         return Message::decode(text);
     }
-    let _turn = app.heavy.acquire().await;
+    let _turn = turns.acquire().await;
     let text = text.clone();
     let decoded = tokio::task::spawn_blocking(move || Message::decode(&text)).await;
     decoded.unwrap_or_else(|_| Err(WireError::Malformed("it cannot be read".into())))
@@ -272,5 +273,35 @@ pub(crate) fn bytes_of(frame: &Frame) -> usize {
         Frame::Text(text) => text.len(),
         Frame::Binary(bytes) | Frame::Ping(bytes) | Frame::Pong(bytes) => bytes.len(),
         Frame::Close(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn while_a_large_message_is_read_others_go_on() {
+        let row = r#"{"table":"t","pk":"AQsBaw==","cid":"a","val":"text","col_version":1,"db_version":1,
+            "site_id":"YWJjZGVmZ2hpamtsbW5vcA==","cl":1,"seq":0}"#;
+        let rows = vec![row; 10_000].join(",");
+        let text = format!(
+            r#"{{"type":"sync_push","version":1,"siteId":"YWJjZGVmZ2hpamtsbW5vcA==","timestamp":1,
+                "payload":{{"changes":[{rows}],"baseVersion":0}}}}"#
+        );
+        let (turns, text, mut steps) = (Semaphore::new(1), Utf8Bytes::from(text), 0_u32);
+        let others = async {
+            loop {
+                steps += 1;
+                tokio::task::yield_now().await;
+            }
+        };
+        let decoded = tokio::select! {
+            biased;
+            decoded = decode(&turns, &text) => decoded,
+            () = others => unreachable!("it has no end"),
+        };
+        assert!(matches!(decoded, Ok(Decoded::Message(_))), "{decoded:?}");
+        assert!(steps > 1, "the only thread was busy all the time");
     }
 }

@@ -72,7 +72,12 @@ impl Relay {
             Kind::Storing | Kind::Plain => {
                 let mut command = Command::new(&programs.relay);
                 // The bounds of one user and one address are not what is measured here.
-                let bounds: [&str; 1] = ["--max-connections-per-user=1000"];
+                let bounds = [
+                    "--max-connections-per-user=1000",
+                    "--max-connections-per-address=20000",
+                    "--rate-messages=0",
+                    "--rate-bytes=0",
+                ];
                 command
                     .args(["--listen", address.unwrap_or("127.0.0.1:0"), "--database"])
                     .arg(folder.join("relay.db"))
