@@ -5,19 +5,44 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crsqlite_relay::auth::{Auth, BadKeys, Keys, Refusal, Rules, Source};
 use crsqlite_relay::{Error, config::Cli};
+use ed25519_dalek::pkcs8::KeypairBytes;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rand_core::OsRng;
+use rsa::RsaPrivateKey;
+use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use serde_json::{Value, json};
 use support::{Device, Relay};
 
 const NOW: i64 = 1_700_000_000;
 
+/// Keys that nobody else has: made anew for each run.
+static KEYS: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, pem: &str| std::fs::write(directory.path().join(name), pem).unwrap();
+    let rsa = RsaPrivateKey::new(&mut OsRng, 2048).unwrap();
+    write("rsa.pem", &rsa.to_pkcs8_pem(LineEnding::LF).unwrap());
+    write("rsa.pub.pem", &rsa.to_public_key().to_public_key_pem(LineEnding::LF).unwrap());
+    let weak = RsaPrivateKey::new(&mut OsRng, 1024).unwrap();
+    write("weak.pub.pem", &weak.to_public_key().to_public_key_pem(LineEnding::LF).unwrap());
+    let ec = p256::SecretKey::random(&mut OsRng);
+    write("ec.pem", &ec.to_pkcs8_pem(LineEnding::LF).unwrap());
+    write("ec.pub.pem", &ec.public_key().to_public_key_pem(LineEnding::LF).unwrap());
+    let ed = ed25519_dalek::SigningKey::generate(&mut OsRng);
+    // The form without the public half, which OpenSSL writes and all read.
+    let secret = KeypairBytes { secret_key: ed.to_bytes(), public_key: None };
+    write("ed.pem", &secret.to_pkcs8_pem(LineEnding::LF).unwrap());
+    write("ed.pub.pem", &ed.verifying_key().to_public_key_pem(LineEnding::LF).unwrap());
+    directory
+});
+
 fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys").join(name)
+    KEYS.path().join(name)
 }
 
 fn pem(name: &str) -> Vec<u8> {
