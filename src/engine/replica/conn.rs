@@ -224,14 +224,22 @@ impl Conn {
     }
 
     /// Whether an answer of a site in this run may move the cursor that we hold. Two live copies answer each request: one
-    /// of them is followed to its end, then the other, and not more often than they are served.
-    pub(super) fn follows(&mut self, site: SiteId, run: &Run, held: Option<&Cursor>, now: Duration) -> bool {
+    /// of them is followed to its end, then the other, from an answer on that `moves` a cursor of another run, and not more
+    /// often than they are served.
+    pub(super) fn follows(
+        &mut self,
+        site: SiteId,
+        run: &Run,
+        held: Option<&Cursor>,
+        moves: bool,
+        now: Duration,
+    ) -> bool {
         let cloned = self.has_clone(site, now);
         let (Some(known), Some(held)) = (self.sites.get_mut(&site), held) else { return true };
         if !cloned || held.run == *run {
             return true;
         }
-        let turns = held.head.is_none() && known.turned_at.is_none_or(|at| now >= at + CLONE_PAUSE);
+        let turns = moves && held.head.is_none() && known.turned_at.is_none_or(|at| now >= at + CLONE_PAUSE);
         if turns {
             known.turned_at = Some(now);
         }
@@ -283,5 +291,24 @@ impl Conn {
             Mode::Records(records) => records.deadline(),
         };
         asks.into_iter().chain(mode).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_of_two_live_copies_is_followed_from_an_answer_on_that_moves_a_cursor() {
+        let site = SiteId([3; 16]);
+        let [one, other] = ["a", "b"].map(|run| Run::new(run).unwrap());
+        let mut conn = Conn::new(1, None, Duration::ZERO);
+        conn.sites.insert(site, Site { cloned_at: Some(Duration::ZERO), ..Site::default() });
+        let held = Cursor { run: one.clone(), version: 9, head: None };
+        let mut follows = |run, moves| conn.follows(site, run, Some(&held), moves, Duration::from_secs(1));
+        assert!(follows(&one, true));
+        assert!(!follows(&other, false), "the first part of an answer, or one from where we are not");
+        assert!(follows(&other, true));
+        assert!(!follows(&other, true), "not as often as it answers");
     }
 }

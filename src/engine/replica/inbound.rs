@@ -183,7 +183,6 @@ impl Replica {
         }
         let held = self.view.received.get(&from);
         let Some(conn) = &mut self.conn else { return };
-        let follows = run.as_ref().is_none_or(|run| conn.follows(from, run, held, now));
         let asked = conn.asked.iter().find(|asked| Some(&asked.reference) == reference.as_ref());
         let carried: Option<Option<Cursor>> =
             asked.filter(|_| addressed).map(|asked| asked.cursors.get(&from).cloned());
@@ -216,6 +215,9 @@ impl Replica {
                 in_order && part.is_last()
             }
         };
+        // Whoever is followed next is so for an answer that does move the cursor: for the last of its parts.
+        let moves = whole && (base_version == Some(0) || carried.is_some());
+        let follows = run.as_ref().is_none_or(|run| conn.follows(from, run, held, moves, now));
         let last_part = response.part.is_none_or(|part| part.is_last());
         if addressed && last_part && (reference.is_none() || carried.is_some()) {
             // An answer to our broadcast settles what we wanted of this sender, and that somebody is there.
