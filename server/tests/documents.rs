@@ -6,7 +6,8 @@ mod support;
 
 use clap::CommandFactory as _;
 use crsqlite_relay::config::Cli;
-use support::Relay;
+use serde_json::json;
+use support::{Relay, column};
 
 fn readme() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
@@ -26,7 +27,12 @@ fn the_readme_knows_every_option() {
 async fn the_readme_knows_every_metric() {
     let readme = readme();
     let directory = tempfile::tempdir().unwrap();
-    let relay = Relay::start(directory.path(), &[]).await;
+    let relay = Relay::start(directory.path(), &["--max-connections-per-user", "1"]).await;
+    // What has not happened yet is not told.
+    let mut device = relay.device("alice", 1).await;
+    device.push(&[column("k", "a", 1, json!(1), 1)]).await;
+    relay.device("alice", 2).await.closed().await;
+    relay.http("GET", "/ready", "").await;
     let (_, _, text) = relay.http("GET", "/metrics", "").await;
     let mut count = 0;
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
@@ -34,6 +40,7 @@ async fn the_readme_knows_every_metric() {
         assert!(readme.contains(&format!("`{name}")), "{name} does not stand in server/README.md");
         count += 1;
     }
-    assert!(count > 10);
+    assert!(count > 10, "{text}");
+    drop(device);
     relay.stop().await;
 }
