@@ -212,7 +212,10 @@ test("a frozen leader lets go, and stands for the lead again when it thaws", asy
 
 test("a frozen follower does not stand in the way of one that can lead", async (t) => {
   const [leader, frozen, follower] = await tabs(bare, 2);
+  const queue = () => follower.page.evaluate(async () => (await navigator.locks.query()).pending.length);
+  const before = await queue();
   await frozen.freezeBehind(follower); // first in the queue
+  await until("the frozen tab to leave the queue", async () => (await queue()) < before);
   const at = Date.now();
   await leader.page.close();
   t.diagnostic(`another than the first in the queue leads after ${Math.round(await follower.ledAfter(at))} ms`);
