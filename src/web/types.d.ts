@@ -585,6 +585,11 @@ export interface SyncPullResult {
   }[];
   cursor: string | null;
   hasMore: boolean;
+  /**
+   * An addition of `crsqlite-relay`: it has lost some of what it had shown up to the cursor that it was asked with, so that
+   * `SyncClient` compares everything and sends what is missing there. Other servers leave it out.
+   */
+  reset?: boolean;
 }
 
 export interface PushOptions {
