@@ -43,7 +43,7 @@ pub enum Error {
     #[error("the operating system has no randomness: {0}")]
     Random(#[from] getrandom::Error),
     #[error("serving stopped: {0}")]
-    Serve(io::Error),
+    Serve(tokio::task::JoinError),
     #[error("{0} is no filter of the log")]
     LogFilter(String),
     #[error("ended at once by a second signal")]

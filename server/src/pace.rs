@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use crsqlite_sync::wire::CloseCode;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::config::Limits;
-use crate::outbox::End;
+use crate::http::App;
+use crate::outbox::{End, Outbox};
 use crate::rate::{Rate, Rates};
 use crate::user::Owner;
 
@@ -82,6 +83,24 @@ impl Haste {
             return Err(end.after(wait.saturating_add(pace.burst)));
         }
         Ok(wait)
+    }
+}
+
+impl Haste {
+    /// Waits where the user sends too fast: what is not read the other side cannot go on to send. False at the end.
+    pub(crate) async fn keep(&mut self, app: &App, outbox: &Outbox, user: &Owner, bytes: usize) -> bool {
+        match self.take(&app.pace, user, bytes, Instant::now()) {
+            Ok(Duration::ZERO) => true,
+            Ok(wait) => tokio::select! {
+                () = sleep(wait) => true,
+                () = outbox.ended() => false,
+            },
+            Err(end) => {
+                app.metrics.limited("rate");
+                outbox.end(end);
+                false
+            }
+        }
     }
 }
 

@@ -115,7 +115,7 @@ impl Server {
     /// committing, and closes the log, all within the configured times.
     ///
     /// # Errors
-    /// None so far.
+    /// When the task that takes connections has panicked.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
         let Server { listener, metrics, app, .. } = self;
         let shutdown = CancellationToken::new();
@@ -127,29 +127,28 @@ impl Server {
             tokio::spawn(shutdown.clone().run_until_cancelled_owned(follow_keys(Arc::clone(&app))));
         }
         let router = http::router(Arc::clone(&app));
-        let mut serving = std::pin::pin!(accept::serve(listener, Arc::clone(&app), router, shutdown.clone()));
+        let mut serving = tokio::spawn(accept::serve(listener, Arc::clone(&app), router, shutdown.clone()));
         tokio::select! {
-            () = &mut serving => {}
+            // It ends by itself only when it has panicked: whoever watches over the relay starts it anew.
+            ended = &mut serving => return ended.map_err(Error::Serve),
             () = stop => {}
         }
         let spread = app.drain.begin(app.connections.len(), app.config.drain_time);
         info!(connections = app.connections.len(), ?spread, "shutting down");
         app.connections.close();
         // Whoever comes now is still told to come later.
-        tokio::select! {
-            () = &mut serving => {}
-            () = sleep(spread) => {}
-        }
+        sleep(spread).await;
         shutdown.cancel();
         let finish = async {
             app.connections.wait().await;
-            serving.await;
+            let served = serving.await.map_err(Error::Serve);
             app.log.close().await;
+            served
         };
-        if tokio::time::timeout(app.config.shutdown_timeout, finish).await.is_err() {
+        tokio::time::timeout(app.config.shutdown_timeout, finish).await.unwrap_or_else(|_| {
             warn!("some connections did not end in time");
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 

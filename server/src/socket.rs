@@ -115,7 +115,7 @@ impl Reader<'_> {
                 () = self.outbox.ended() => return,
             };
             if let Ok(Some(Ok(frame))) = &arrived
-                && !self.keep_pace(frame).await
+                && !self.haste.keep(self.app, self.outbox, &self.user, bytes_of(frame)).await
             {
                 return;
             }
@@ -130,22 +130,6 @@ impl Reader<'_> {
                 }
                 Ok(Some(Err(error))) => return self.outbox.end(broken(error)),
                 Err(_) => return self.outbox.end(SILENT),
-            }
-        }
-    }
-
-    /// Waits where the user sends too fast: what is not read the other side cannot go on to send. False at the end.
-    async fn keep_pace(&mut self, frame: &Frame) -> bool {
-        match self.haste.take(&self.app.pace, &self.user, bytes_of(frame), Instant::now()) {
-            Ok(Duration::ZERO) => true,
-            Ok(wait) => tokio::select! {
-                () = sleep(wait) => true,
-                () = self.outbox.ended() => false,
-            },
-            Err(end) => {
-                self.app.metrics.limited("rate");
-                self.outbox.end(end);
-                false
             }
         }
     }

@@ -13,7 +13,7 @@ use crsqlite_sync::wire::push_pull::{ClientFrame, Envelope, UNKNOWN_REQUEST, enc
 use futures_util::StreamExt as _;
 use futures_util::stream::SplitStream;
 use serde_json::Value;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument as _, Span, debug};
 
 use super::batch::BadPush;
@@ -148,22 +148,10 @@ impl Reader<'_> {
         }
     }
 
-    /// Waits where the user sends too fast: what is not read the other side cannot go on to send. False at the end.
+    /// Nobody's frames count for nobody. False at the end.
     async fn keep_pace(&mut self, bytes: usize) -> bool {
         let Standing::Known { member, .. } = &self.standing else { return true };
-        let owner = &member.room().user.owner;
-        match self.haste.take(&self.app.pace, owner, bytes, Instant::now()) {
-            Ok(Duration::ZERO) => true,
-            Ok(wait) => tokio::select! {
-                () = sleep(wait) => true,
-                () = self.outbox.ended() => false,
-            },
-            Err(end) => {
-                self.app.metrics.limited("rate");
-                self.outbox.end(end);
-                false
-            }
-        }
+        self.haste.keep(self.app, self.outbox, &member.room().user.owner, bytes).await
     }
 
     /// The connection is this user's from now on, or for longer than before.
