@@ -1,13 +1,10 @@
 //! Keys of tokens from files: which are taken, what each is good for, and that they follow the files.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use crate::support::{Device, Relay};
 use crsqlite_relay::auth::{Auth, BadKeys, Keys, Refusal, Rules, Source};
 use crsqlite_relay::{Error, config::Cli};
 use ed25519_dalek::pkcs8::KeypairBytes;
@@ -17,7 +14,6 @@ use rand_core::OsRng;
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use serde_json::{Value, json};
-use support::{Device, Relay};
 
 const NOW: i64 = 1_700_000_000;
 

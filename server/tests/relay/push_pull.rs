@@ -1,14 +1,10 @@
 //! The push-pull contract over HTTP, and beside the relay protocol on the same log.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Relay, column, http_with, offsets, sentinel, site, token, values};
 use crsqlite_sync::wire::{Change, Pk, SiteId, Value as Val, record};
 use serde_json::{Value, json};
-use support::{Relay, column, http_with, offsets, sentinel, site, token, values};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 

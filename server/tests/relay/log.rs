@@ -1,7 +1,5 @@
 //! The log in SQLite does what the log in memory does, whatever arrives, also over a reopened file.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-
 use crsqlite_relay::log::core::{Kind, Ledger, Outcome, Query, Record, Start};
 use crsqlite_relay::log::{Log as _, SqliteLog};
 use crsqlite_relay::user::Owner;

@@ -1,11 +1,7 @@
 //! Who is let in: tokens, origins, and how many at once.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-
-mod support;
-
+use crate::support::{Device, Relay, SECRET, column, token};
 use serde_json::json;
-use support::{Device, Relay, SECRET, column, token};
 
 async fn refused(relay: &Relay, headers: &[(&'static str, &str)]) -> (u16, String) {
     Device::connect(relay.address, headers, 1).await.closed().await

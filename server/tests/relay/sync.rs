@@ -1,12 +1,8 @@
 //! The relay protocol between devices of one user, through a relay that stores.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-
-mod support;
-
+use crate::support::{Relay, column, cursor, key, offsets, sentinel, site, values};
 use crsqlite_sync::wire::{Body, Message, Pk, SiteId, SyncRequest, TableDigest, Value as Val};
 use serde_json::{Value, json};
-use support::{Relay, column, cursor, key, offsets, sentinel, site, values};
 
 #[tokio::test]
 async fn a_push_is_stored_acknowledged_and_forwarded_to_the_users_other_devices_only() {

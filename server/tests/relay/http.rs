@@ -1,11 +1,7 @@
 //! What is served besides the socket: health, the development login, files.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-
-mod support;
-
+use crate::support::{Device, Relay};
 use serde_json::{Value, json};
-use support::{Device, Relay};
 
 #[tokio::test]
 async fn health_says_ok() {

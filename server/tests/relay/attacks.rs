@@ -1,16 +1,12 @@
 //! What somebody may try who wants another user's rows, or nobody to have any: each try over a real socket, and after each
 //! the relay serves as before.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::support::{Device, Relay, column, site, token, values};
 use crsqlite_sync::wire::encode_base64;
 use serde_json::{Value, json};
-use support::{Device, Relay, column, site, token, values};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;

@@ -1,12 +1,8 @@
 //! Backup of the embedded database beside a running relay, and what a restored one tells devices.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-
-mod support;
-
+use crate::support::{Relay, column, cursor, values};
 use crsqlite_relay::backup::back_up;
 use serde_json::json;
-use support::{Relay, column, cursor, values};
 
 #[tokio::test]
 async fn a_backup_beside_a_running_relay_holds_what_was_acknowledged_before() {

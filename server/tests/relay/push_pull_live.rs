@@ -1,12 +1,8 @@
 //! The push-pull contract over a socket: who is let in, what is answered, and what is told unasked.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-
-mod support;
-
+use crate::support::{Device, Relay, column, http_with, token};
 use crsqlite_sync::wire::{Change, Pk, SiteId, Value as Val, record};
 use serde_json::{Value, json};
-use support::{Device, Relay, column, http_with, token};
 
 const PATH: &str = "/sync/ws";
 

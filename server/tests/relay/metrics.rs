@@ -1,11 +1,7 @@
 //! What those who run the relay see: metrics, health, readiness.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-
-mod support;
-
+use crate::support::{Device, Relay, column, http};
 use serde_json::json;
-use support::{Device, Relay, column, http};
 
 /// The value of a series, given as it stands in the text.
 fn value(text: &str, series: &str) -> f64 {

@@ -1,13 +1,9 @@
 //! The page for those who run the relay, against the relay: no option and no metric is missing there.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-
-mod support;
-
+use crate::support::{Relay, column};
 use clap::CommandFactory as _;
 use crsqlite_relay::config::Cli;
 use serde_json::json;
-use support::{Relay, column};
 
 fn readme() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()

@@ -1,15 +1,11 @@
 //! How a relay ends under the feet of its users: who is told what, and when they come back.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Device, Relay, column, http, token};
 use crsqlite_sync::engine::retry::stated_delay;
 use futures_util::future::join_all;
 use serde_json::json;
-use support::{Device, Relay, column, http, token};
 use tokio::time::Instant;
 
 const CONNECTIONS: usize = 200;

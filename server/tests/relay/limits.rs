@@ -1,14 +1,10 @@
 //! What one user, one address or one connection may cost, and what happens at each bound. Nothing of it costs others.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::support::{Device, Relay, column, token, values};
 use serde_json::json;
-use support::{Device, Relay, column, token, values};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};

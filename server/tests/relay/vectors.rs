@@ -1,11 +1,7 @@
 //! The shared vectors, sent through the relay's own socket: what is refused, what is skipped, which rows it takes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-
-mod support;
-
+use crate::support::Relay;
 use serde_json::{Value, json};
-use support::Relay;
 
 fn vectors() -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/relay.json");

@@ -1,11 +1,7 @@
 //! A relay that stores nothing: the seed's plain broadcast, with the relay's rules at the door.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-
-mod support;
-
+use crate::support::{Device, Relay, column, token};
 use serde_json::json;
-use support::{Device, Relay, column, token};
 
 #[tokio::test]
 async fn what_one_device_says_the_users_others_hear_letter_by_letter_and_nobody_else_does() {

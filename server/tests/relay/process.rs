@@ -1,17 +1,12 @@
 //! The command as a process: what survives a kill, how it ends at a signal, what it prints.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // the helpers of tests, too
-#![cfg(unix)]
-
-mod support;
-
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use crate::support::{Device, SECRET, column, token, values};
 use serde_json::json;
-use support::{Device, SECRET, column, token, values};
 
 fn command(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_crsqlite-relay"));
