@@ -243,6 +243,15 @@ pub struct Limits {
     /// Bytes that may wait for a slow connection; more close it with 1013.
     #[arg(long, env = "CRSQLITE_RELAY_QUEUE_BYTES", value_name = "BYTES", default_value_t = 16 << 20)]
     pub queue_bytes: usize,
+    /// Entries and records that one user may keep: about one for each column of each row. What would add more is refused
+    /// and stays with the device, which tries again; what replaces or deletes is always taken. 0: any number.
+    #[arg(
+        long,
+        env = "CRSQLITE_RELAY_MAX_ROWS_PER_USER",
+        value_name = "COUNT",
+        default_value_t = 10_000_000
+    )]
+    pub max_rows_per_user: u64,
     /// Malformed messages of one connection; one more closes it with 1008.
     #[arg(long, env = "CRSQLITE_RELAY_MAX_MALFORMED", value_name = "COUNT", default_value_t = 100)]
     pub max_malformed: usize,

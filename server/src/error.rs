@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::auth::BadKeys;
 
@@ -12,6 +13,9 @@ use crate::auth::BadKeys;
 pub enum Error {
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    /// What was to be written together, and was not.
+    #[error("the database failed: {0}")]
+    Commit(Arc<sqlx::Error>),
     #[error("{} is a database of something else", .0.display())]
     ForeignDatabase(PathBuf),
     #[error("the database has format {0}, which a later version of the relay made")]
@@ -66,7 +70,7 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Error::Database(_) | Error::CorruptLog(_) => "storage-failed",
+            Error::Database(_) | Error::Commit(_) | Error::CorruptLog(_) => "storage-failed",
             Error::ForeignDatabase(_) => "foreign-database",
             Error::NewerDatabase(_) => "newer-database",
             Error::Backup { .. } => "backup-failed",
@@ -90,7 +94,7 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::Database(_) | Error::NotReady(_) => ErrorKind::Retryable,
+            Error::Database(_) | Error::Commit(_) | Error::NotReady(_) => ErrorKind::Retryable,
             Error::ForeignDatabase(_)
             | Error::NotStored
             | Error::Backup { .. }

@@ -72,7 +72,7 @@ pub(crate) fn ack(
     let highest = good.iter().map(|change| change.db_version).max();
     let body = Body::Ack(SyncAck {
         received_version: origin.current_version.or(highest).unwrap_or(origin.base_version),
-        applied_count: good.len() as u64,
+        applied_count: good.len().saturating_sub(appended.refused.len()) as u64,
         run: Some(appended.run.clone()),
         to: Some(origin.site_id),
         reference: origin.reference.clone(),

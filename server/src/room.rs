@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use crsqlite_sync::wire::{
-    Body, Change, Message, Rejected, Row, Run, SiteId, SyncPush, SyncRequest, SyncResponse, WireError,
+    Body, Change, Message, Rejected, Row, RowCode, Run, SiteId, SyncPush, SyncRequest, SyncResponse,
+    WireError,
 };
 use tokio::sync::{Mutex as OrderedMutex, Semaphore};
 use tokio::task::AbortHandle;
@@ -345,7 +346,7 @@ impl Membership {
     /// before anything later is appended.
     async fn store(&self, origin: Origin, rows: Vec<Row>, acknowledge: bool) {
         let room = &self.room;
-        let (good, rejected) = sort(rows);
+        let (good, places, mut rejected) = sort(rows);
         let _order = room.order.lock().await;
         let storing = room.log.append(&room.user.owner, &room.run, &good);
         let appended = match room.metrics.append.measure(storing).await {
@@ -357,9 +358,16 @@ impl Membership {
                 return self.fail(origin.site_id, origin.reference, &error);
             }
         };
+        if !appended.refused.is_empty() {
+            room.metrics.limited("max-rows-per-user");
+            let over = appended.refused.iter().filter_map(|&index| places.get(index));
+            rejected.extend(over.map(|&index| Rejected { index, code: RowCode::Refused }));
+            rejected.sort_unstable_by_key(|rejected| rejected.index);
+        }
+        let taken = good.len().saturating_sub(appended.refused.len());
         room.metrics.rows(RowFate::Rejected, rejected.len());
         room.metrics.rows(RowFate::Stored, appended.stored.len());
-        room.metrics.rows(RowFate::Dominated, good.len().saturating_sub(appended.stored.len()));
+        room.metrics.rows(RowFate::Dominated, taken.saturating_sub(appended.stored.len()));
         if acknowledge {
             self.reply(&reply::ack(&room.user, &origin, &good, rejected, &appended, now_ms()));
         }
@@ -423,16 +431,19 @@ impl Drop for Membership {
     }
 }
 
-/// The rows that can be taken, and those that cannot.
-fn sort(rows: Vec<Row>) -> (Vec<Change>, Vec<Rejected>) {
-    let (mut good, mut rejected) = (Vec::with_capacity(rows.len()), Vec::new());
+/// The rows that can be taken, which ones they are, and those that cannot.
+fn sort(rows: Vec<Row>) -> (Vec<Change>, Vec<usize>, Vec<Rejected>) {
+    let (mut good, mut places, mut rejected) = (Vec::with_capacity(rows.len()), Vec::new(), Vec::new());
     for (index, row) in rows.into_iter().enumerate() {
         match row {
-            Ok(change) => good.push(change),
+            Ok(change) => {
+                good.push(change);
+                places.push(index);
+            }
             Err(bad) => rejected.push(Rejected { index, code: bad.code }),
         }
     }
-    (good, rejected)
+    (good, places, rejected)
 }
 
 fn select(changes: Vec<Change>, appended: &Appended) -> Vec<Change> {

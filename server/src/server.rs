@@ -55,7 +55,8 @@ impl Server {
         let log: Arc<dyn Log> = if config.no_store {
             Arc::new(NoLog)
         } else {
-            Arc::new(SqliteLog::open(&config.storage.database).await?)
+            let most_rows = Some(config.limits.max_rows_per_user).filter(|most| *most > 0);
+            Arc::new(SqliteLog::open_within(&config.storage.database, most_rows).await?)
         };
         let (pem, jwks) = (config.tokens.jwt_public_key.clone(), config.tokens.jwks.clone());
         let elsewhere = !pem.is_empty() || jwks.is_some();

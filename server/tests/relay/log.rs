@@ -119,6 +119,84 @@ fn record(id: &str, about: &str, made_at: i64) -> Record {
 }
 
 #[tokio::test]
+async fn appends_that_arrive_at_once_are_all_kept_in_one_order_per_user_and_answered_each() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("relay.db");
+    let log = SqliteLog::open(&path).await.unwrap();
+    let run = Run::from_random(1);
+    let owners: Vec<Owner> = (0..20).map(|n| Owner::of(&format!("user {n}"))).collect();
+    let row = |n: i64| Change {
+        pk: Pk::pack(&[Value::Integer(n)]).unwrap(),
+        cid: "a".into(),
+        cl: 1,
+        col_version: 1,
+        val: Value::Integer(n),
+        ..Random(0).change()
+    };
+    let writes = (0..200_i64).map(|n| {
+        let (log, run, owner) = (&log, &run, &owners[n as usize % owners.len()]);
+        async move { (owner, n, log.append(owner, run, &[row(n)]).await.unwrap()) }
+    });
+    let mut heads = std::collections::HashMap::new();
+    for (owner, n, done) in futures_util::future::join_all(writes).await {
+        assert_eq!((done.stored.len(), done.head), (1, done.base + 1), "{n}");
+        assert!(heads.entry(owner).or_insert_with(Vec::new).iter().all(|head| *head != done.head));
+        heads.get_mut(owner).unwrap().push(done.head);
+    }
+    log.close().await;
+    assert!(log.append(&owners[0], &run, &[row(1)]).await.is_err(), "a closed log takes nothing");
+    let log = SqliteLog::open(&path).await.unwrap();
+    for owner in &owners {
+        assert_eq!(log.page(owner, &Start::Offset(0), usize::MAX).await.unwrap().rows.len(), 10);
+    }
+}
+
+#[tokio::test]
+async fn an_append_that_fails_takes_nothing_of_the_others_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("relay.db");
+    let (alice, bob, run) = (Owner::of("alice"), Owner::of("bob"), Run::from_random(1));
+    let log = SqliteLog::open(&path).await.unwrap();
+    let row = Change { cid: "a".into(), cl: 1, col_version: 1, val: Value::Integer(1), ..Random(0).change() };
+    log.append(&alice, &run, std::slice::from_ref(&row)).await.unwrap();
+    log.close().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let pool = sqlx::SqlitePool::connect_lazy_with(options);
+    sqlx::raw_sql("UPDATE entry SET val = 'broken'").execute(&pool).await.unwrap();
+    pool.close().await;
+    let log = SqliteLog::open(&path).await.unwrap();
+    let rows = std::slice::from_ref(&row);
+    let (first, broken, last) = tokio::join!(
+        log.append(&bob, &run, rows),
+        log.append(&alice, &run, rows),
+        log.append(&bob, &run, rows)
+    );
+    assert!(matches!(broken, Err(Error::CorruptLog(_))));
+    assert_eq!((first.unwrap().head, last.unwrap().stored), (1, vec![]));
+    assert_eq!(log.clock(&bob).await.unwrap().head, 1);
+}
+
+#[tokio::test]
+async fn a_full_log_refuses_what_would_add_to_it_and_takes_the_rest() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SqliteLog::open_within(&directory.path().join("relay.db"), Some(8)).await.unwrap();
+    let (alice, run, mut random) = (Owner::of("alice"), Run::from_random(1), Random(3));
+    let mut model = Ledger { most_rows: Some(8), ..Ledger::default() };
+    let mut refused = 0;
+    for step in 0..60 {
+        let changes: Vec<Change> = (0..random.below(6)).map(|_| random.change()).collect();
+        let done = log.append(&alice, &run, &changes).await.unwrap();
+        assert_eq!(done, model.append(&run, &changes), "step {step}");
+        refused += done.refused.len();
+        let records: Vec<Record> = (0..random.below(3)).map(|_| random.record()).collect();
+        let put = log.put_records(&alice, &run, &records, 7).await.unwrap();
+        assert_eq!(put, model.put_records(&run, &records, 7), "step {step}");
+        assert!(model.entries.len() + model.records.len() <= 8);
+    }
+    assert!(refused > 10, "{refused}");
+}
+
+#[tokio::test]
 async fn only_the_records_that_were_accepted_last_are_remembered_by_their_ids() {
     let directory = tempfile::tempdir().unwrap();
     let log = SqliteLog::open(&directory.path().join("relay.db")).await.unwrap();

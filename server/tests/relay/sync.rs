@@ -582,3 +582,23 @@ async fn a_device_that_has_everything_learns_what_it_holds_otherwise_and_others_
     assert_eq!(b.ask_with(state(2, right.clone())).await["differ"], json!([]));
     assert_eq!(a.ask_with(state(2, right)).await["differ"], json!([]));
 }
+
+#[tokio::test]
+async fn a_user_without_room_hears_which_rows_are_refused_and_may_still_change_and_delete() {
+    let directory = tempfile::tempdir().unwrap();
+    let relay = Relay::start(directory.path(), &["--max-rows-per-user", "2"]).await;
+    let (mut device, mut other) = (relay.device("alice", 1).await, relay.device("alice", 2).await);
+    let mut bad = column("k", "a", 1, json!(1), 1);
+    bad["pk"] = json!("");
+    let rows = [bad, column("k", "a", 1, json!(1), 1), column("l", "a", 1, json!(2), 1)];
+    device.push(&rows).await;
+    other.expect("sync_push").await;
+    let ack = device.push(&[column("m", "a", 1, json!(3), 2), column("k", "a", 2, json!(4), 2)]).await;
+    assert_eq!(ack["rejected"], json!([{ "index": 0, "code": "refused" }]));
+    assert_eq!((&ack["appliedCount"], &ack["relay"]["version"]), (&json!(1), &json!(3)));
+    assert_eq!(values(&other.expect("sync_push").await), [4], "what was refused is not forwarded");
+    let again = device.push(&[sentinel("k", 2), column("l", "a", 2, json!(5), 3)]).await;
+    assert_eq!((again.get("rejected"), &again["appliedCount"]), (None, &json!(2)));
+    let mut stranger = relay.device("bob", 3).await;
+    assert_eq!(stranger.push(&[column("m", "a", 1, json!(3), 2)]).await["relay"]["version"], 1);
+}

@@ -1,5 +1,5 @@
-//! The logs in one SQLite file. Decides when a transaction begins and ends: one per append, synced to the disk before
-//! it returns. Never decides what stays, nor the order of statements. One writer, a few readers, WAL between them.
+//! The logs in one SQLite file. Decides where a reader's snapshot begins; what is written goes to the one `writer`,
+//! who syncs it to the disk before it answers. Never decides what stays. A few readers, WAL between them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool};
 
 use self::statements::Statements;
+use self::writer::{Work, Writer};
 use super::core::{Appended, Clock, Feed, Put, Query, Record, Start, Sums};
 use super::{Answer, Log, program};
 use crate::error::Error;
@@ -17,6 +18,7 @@ use crate::user::Owner;
 
 mod format;
 mod statements;
+mod writer;
 
 const READERS: u32 = 4;
 /// Rows that a reader fetches ahead; each may be as large as a message.
@@ -25,7 +27,8 @@ const READ_AHEAD: usize = 8;
 /// Every user's log in one database file.
 #[derive(Debug)]
 pub struct SqliteLog {
-    writer: SqlitePool,
+    pool: SqlitePool,
+    writer: Writer,
     readers: SqlitePool,
 }
 
@@ -35,6 +38,14 @@ impl SqliteLog {
     /// # Errors
     /// When the file cannot be opened, is not a relay's, or was made by a later version.
     pub async fn open(path: &Path) -> Result<Self, Error> {
+        SqliteLog::open_within(path, None).await
+    }
+
+    /// Like [`SqliteLog::open`], where each owner may have so many entries and records; `None` for any number.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is not a relay's, or was made by a later version.
+    pub async fn open_within(path: &Path, most_rows: Option<u64>) -> Result<Self, Error> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -54,23 +65,20 @@ impl SqliteLog {
             .pragma("secure_delete", "1")
             .row_buffer_size(READ_AHEAD);
         let pool = || SqlitePoolOptions::new().test_before_acquire(false);
-        let writer = pool().max_connections(1).connect_lazy_with(options.clone());
+        let writing = pool().max_connections(1).connect_lazy_with(options.clone());
         let readers = pool().max_connections(READERS).connect_lazy_with(options.pragma("query_only", "1"));
-        Ok(SqliteLog { writer, readers })
+        let writer = Writer::start(writing.clone(), most_rows);
+        Ok(SqliteLog { pool: writing, writer, readers })
     }
 
     async fn read(&self) -> Result<sqlx::Transaction<'_, Sqlite>, Error> {
         Ok(self.readers.begin().await?)
     }
 
-    async fn begin(&self) -> Result<sqlx::Transaction<'_, Sqlite>, Error> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
-    }
-
     async fn read_secret(&self, name: &str) -> Result<Vec<u8>, Error> {
         let mut fresh = [0; 32];
         getrandom::fill(&mut fresh)?;
-        let mut tx = self.begin().await?;
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::query("INSERT INTO secret (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING")
             .bind(name)
             .bind(fresh.as_slice())
@@ -101,12 +109,8 @@ impl Log for SqliteLog {
     }
 
     fn append<'a>(&'a self, owner: &'a Owner, run: &'a Run, changes: &'a [Change]) -> Answer<'a, Appended> {
-        Box::pin(async {
-            let mut tx = self.begin().await?;
-            let done = program::append(&mut Statements(&mut tx), owner, run, changes, None).await?;
-            tx.commit().await?;
-            Ok(done)
-        })
+        let changes = changes.to_vec();
+        Box::pin(self.writer.ask(owner, run, |answer| Work::Append(changes, answer)))
     }
 
     fn put_records<'a>(
@@ -116,12 +120,8 @@ impl Log for SqliteLog {
         records: &'a [Record],
         now: i64,
     ) -> Answer<'a, Put> {
-        Box::pin(async move {
-            let mut tx = self.begin().await?;
-            let done = program::put_records(&mut Statements(&mut tx), owner, run, records, now, None).await?;
-            tx.commit().await?;
-            Ok(done)
-        })
+        let records = records.to_vec();
+        Box::pin(self.writer.ask(owner, run, move |answer| Work::Put(records, now, answer)))
     }
 
     fn secret<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<u8>> {
@@ -130,8 +130,9 @@ impl Log for SqliteLog {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            self.readers.close().await;
             self.writer.close().await;
+            self.readers.close().await;
+            self.pool.close().await;
         })
     }
 }
