@@ -82,7 +82,7 @@ pub(crate) struct Metrics {
     sent_bytes: Counter,
     rows: Family<Label<&'static str>, Counter>,
     closes: Family<Label<u16>, Counter>,
-    overflows: Counter,
+    pub(crate) overflows: Counter,
     storage_errors: Counter,
     limited: Family<Label<&'static str>, Counter>,
     http: Family<Label<u16>, Counter>,
@@ -165,10 +165,6 @@ impl Metrics {
 
     pub(crate) fn closed(&self, code: CloseCode) {
         self.closes.get_or_create(&[("code", code.0)]).inc();
-    }
-
-    pub(crate) fn overflowed(&self) {
-        self.overflows.inc();
     }
 
     pub(crate) fn storage_failed(&self) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use crsqlite_sync::wire::CloseCode;
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +47,7 @@ pub(crate) struct Bound {
 }
 
 /// A queue that was full.
-pub(crate) const TOO_SLOW: End = End::new(CloseCode::TRY_AGAIN_LATER, "reading too slowly");
+const TOO_SLOW: End = End::new(CloseCode::TRY_AGAIN_LATER, "reading too slowly");
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -66,6 +67,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     bound: Bound,
+    overflows: Counter,
     state: Mutex<State>,
     /// For the writer: there is something to take.
     filled: Notify,
@@ -75,9 +77,11 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(bound: Bound) -> Self {
+    /// `overflows` counts the queues that were full.
+    pub(crate) fn new(bound: Bound, overflows: Counter) -> Self {
         Outbox {
             bound,
+            overflows,
             state: Mutex::default(),
             filled: Notify::new(),
             emptied: Notify::new(),
@@ -97,6 +101,7 @@ impl Outbox {
             state.frames.clear();
             state.bytes = 0;
             state.end = Some(TOO_SLOW);
+            self.overflows.inc();
             self.ended.cancel();
         } else {
             state.frames.push_back(frame);
@@ -166,7 +171,7 @@ mod tests {
     use super::*;
 
     fn outbox() -> Outbox {
-        Outbox::new(Bound { messages: 3, bytes: 10 })
+        Outbox::new(Bound { messages: 3, bytes: 10 }, Counter::default())
     }
 
     fn frame(text: &'static str) -> Option<Next> {

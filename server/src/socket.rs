@@ -17,7 +17,7 @@ use crate::clock::now_seconds;
 use crate::door::{FULL, Guest, Seat};
 use crate::http::App;
 use crate::metrics::{self, Presence};
-use crate::outbox::{Bound, End, Next, Outbox, TOO_SLOW};
+use crate::outbox::{Bound, End, Next, Outbox};
 use crate::pace::Haste;
 use crate::plain::PlainMembership;
 use crate::room::{Membership, Protocol};
@@ -38,7 +38,10 @@ pub(crate) async fn serve(
     admission: Result<(Guest, Seat), End>,
 ) {
     let limits = &app.config.limits;
-    let outbox = Arc::new(Outbox::new(Bound { messages: limits.queue_messages, bytes: limits.queue_bytes }));
+    let outbox = Arc::new(Outbox::new(
+        Bound { messages: limits.queue_messages, bytes: limits.queue_bytes },
+        app.metrics.overflows.clone(),
+    ));
     let (sink, mut stream) = socket.split();
     let reader = async {
         let entered = app.drain.refusal(connection).map_or(admission, Err).and_then(|(guest, seat)| {
@@ -225,9 +228,6 @@ pub(crate) async fn write(app: &App, outbox: &Outbox, mut sink: SplitSink<WebSoc
 fn closed(app: &App, end: End) {
     debug!(code = end.code.0, reason = end.reason, "closed");
     app.metrics.closed(end.code);
-    if end == TOO_SLOW {
-        app.metrics.overflowed();
-    }
 }
 
 /// Writes a frame and what waits behind it. False if the other side does not take it: in time, or soon after the
