@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::address::Network;
 use crate::auth::Rules;
+use crate::user::is_namespace;
 
 /// The relay of crsqlite-sync: keeps the devices of each user in step, over WebSocket.
 ///
@@ -53,6 +54,9 @@ pub struct TokenArgs {
     /// The user.
     #[arg(long)]
     pub sub: String,
+    /// The user's application: what the claim says that `--namespace-claim` names.
+    #[arg(long, value_name = "NAME", value_parser = application)]
+    pub namespace: Option<String>,
     /// How long the token is valid.
     #[arg(long, default_value = "12h", value_parser = humantime::parse_duration)]
     pub lifetime: Duration,
@@ -62,6 +66,8 @@ pub struct TokenArgs {
     pub storage: Storage,
     #[command(flatten)]
     pub secret: Secret,
+    #[command(flatten)]
+    pub claims: Claims,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -191,21 +197,64 @@ pub struct Tokens {
     /// How often the files of keys are looked into: what changed counts from then on, without a restart.
     #[arg(long, env = "CRSQLITE_RELAY_JWT_RELOAD", default_value = "5s", value_parser = humantime::parse_duration)]
     pub jwt_reload: Duration,
+    #[command(flatten)]
+    pub claims: Claims,
+    /// Applications that are served: their users have a log in each. Where tokens name none, a path may, such as
+    /// /notes/api/v1/sync, and whoever has a token has a log in each. Repeatable, or separated by commas.
+    #[arg(
+        long,
+        env = "CRSQLITE_RELAY_NAMESPACE",
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = application
+    )]
+    pub namespace: Vec<String>,
+}
+
+impl Tokens {
+    /// Whether a path may name an application at all.
+    pub(crate) fn has_namespaces(&self) -> bool {
+        self.claims.namespace_claim.is_some() || !self.namespace.is_empty()
+    }
+
+    /// Whether the users of this application have logs here.
+    pub(crate) fn serves(&self, namespace: &str) -> bool {
+        self.namespace.is_empty() || self.namespace.iter().any(|served| served == namespace)
+    }
+}
+
+/// What tokens have to say besides their user and their end.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Claims {
     /// What a token's `iss` has to be. Repeatable, or separated by commas: one of them.
     #[arg(long, env = "CRSQLITE_RELAY_JWT_ISSUER", value_name = "NAME", value_delimiter = ',')]
     pub jwt_issuer: Vec<String>,
     /// What has to be in a token's `aud`. Repeatable, or separated by commas: one of them.
     #[arg(long, env = "CRSQLITE_RELAY_JWT_AUDIENCE", value_name = "NAME", value_delimiter = ',')]
     pub jwt_audience: Vec<String>,
+    /// The claim that names the application a token is for, whose users have logs of their own. Each token has to have
+    /// it, and a path that names one, such as /notes/api/v1/sync, has to name the same.
+    #[arg(long, env = "CRSQLITE_RELAY_NAMESPACE_CLAIM", value_name = "CLAIM")]
+    pub namespace_claim: Option<String>,
 }
 
-impl Tokens {
-    /// What tokens have to say.
+impl Claims {
     #[must_use]
     pub fn rules(&self) -> Rules {
-        let (issuers, audiences) = (self.jwt_issuer.clone(), self.jwt_audience.clone());
-        Rules { issuers, audiences, namespace_claim: None }
+        Rules {
+            issuers: self.jwt_issuer.clone(),
+            audiences: self.jwt_audience.clone(),
+            namespace_claim: self.namespace_claim.clone(),
+        }
     }
+}
+
+/// The name of an application.
+fn application(name: &str) -> Result<String, String> {
+    if name.is_empty() || !is_namespace(name) {
+        return Err("a name has 1 to 64 letters, digits, `.`, `_` and `-`".to_owned());
+    }
+    Ok(name.to_owned())
 }
 
 /// Bounds on what one user or one connection may cost.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::FromRequestParts;
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -44,6 +45,8 @@ pub(crate) struct Visitor {
     token: Token,
     /// Whether the page that asks, if it is one, may use the user's cookie.
     page: bool,
+    /// The application that the path names.
+    namespace: Option<String>,
     host: Host,
 }
 
@@ -69,6 +72,8 @@ pub(crate) enum Turned {
     Token(Refusal),
     /// A page of another origin came with the user's cookie.
     Origin,
+    /// The path names an application that is not served.
+    Namespace,
     /// Too many attempts of one address have failed, or too much was asked at once.
     TooMany(Duration),
 }
@@ -97,8 +102,17 @@ impl Visitor {
             .auth
             .verify(token, now_seconds())
             .map_err(|refusal| self.turn(app, Turned::Token(refusal)))?;
-        // A token that names an application is for its users only.
-        let namespace = identity.namespace.as_deref().unwrap_or_default();
+        let namespace = match (identity.namespace.as_deref(), self.namespace.as_deref()) {
+            // A token that names an application is for its users only.
+            (Some(claim), Some(path)) if claim != path => {
+                return Err(self.turn(app, Turned::Token(Refusal::Invalid)));
+            }
+            (Some(named), _) | (None, Some(named)) if !app.config.tokens.serves(named) => {
+                return Err(self.turn(app, Turned::Namespace));
+            }
+            (Some(named), _) | (None, Some(named)) => named,
+            (None, None) => "",
+        };
         let owner = Owner::within(namespace, &identity.sub)
             .ok_or_else(|| self.turn(app, Turned::Token(Refusal::Invalid)))?;
         Ok(Guest { owner, expires: identity.expires })
@@ -142,10 +156,20 @@ impl FromRequestParts<Arc<App>> for Visitor {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
+        let namespace = namespace(RawPathParams::from_request_parts(parts, app).await);
         let peer = parts.extensions.get().map_or(IpAddr::from([0, 0, 0, 0]), |Peer(address)| *address);
         let host = Host::of(address::client(peer, &parts.headers, &app.config.trusted_proxy));
         let page = origin::is_allowed(&parts.headers, &app.config.allow_origin);
-        Ok(Visitor { token: token(&parts.headers), page, host })
+        Ok(Visitor { token: token(&parts.headers), page, namespace, host })
+    }
+}
+
+/// The application that a path names. What cannot be read is one that nobody serves.
+fn namespace(path: Result<RawPathParams, RawPathParamsRejection>) -> Option<String> {
+    match path {
+        Ok(path) => path.iter().find(|(name, _)| *name == "namespace").map(|(_, value)| value.to_owned()),
+        Err(RawPathParamsRejection::MissingPathParams(_)) => None,
+        Err(_) => Some(char::REPLACEMENT_CHARACTER.into()),
     }
 }
 
@@ -171,6 +195,7 @@ impl Turned {
         match self {
             Turned::Token(refusal) => refusal.reason(),
             Turned::Origin => "origin not allowed",
+            Turned::Namespace => "unknown namespace",
             Turned::TooMany(_) => "too many attempts",
         }
     }
@@ -179,7 +204,7 @@ impl Turned {
     pub(crate) fn end(self) -> End {
         let code = match self {
             Turned::Token(_) => CloseCode::UNAUTHENTICATED,
-            Turned::Origin => CloseCode::POLICY_VIOLATION,
+            Turned::Origin | Turned::Namespace => CloseCode::POLICY_VIOLATION,
             Turned::TooMany(wait) => {
                 return End::new(CloseCode::HTTP_TOO_MANY_REQUESTS, self.reason()).after(wait);
             }
@@ -191,6 +216,7 @@ impl Turned {
         match self {
             Turned::Token(_) => (StatusCode::UNAUTHORIZED, "unauthenticated"),
             Turned::Origin => (StatusCode::FORBIDDEN, "origin-not-allowed"),
+            Turned::Namespace => (StatusCode::NOT_FOUND, "unknown-namespace"),
             Turned::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests"),
         }
     }

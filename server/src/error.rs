@@ -40,6 +40,8 @@ pub enum Error {
     EmptySecret,
     #[error("a token cannot be made: {0}")]
     Token(#[from] jsonwebtoken::errors::Error),
+    #[error("no token may say this: {0}")]
+    NoToken(&'static str),
     #[error("{} is no directory", .0.display())]
     StaticDirectory(PathBuf),
     #[error("cannot listen on {address}: {source}")]
@@ -82,6 +84,7 @@ impl Error {
             Error::BadKeys { .. } => "keys-unusable",
             Error::EmptySecret => "secret-empty",
             Error::Token(_) => "token-failed",
+            Error::NoToken(_) => "bad-user",
             Error::StaticDirectory(_) => "static-directory-missing",
             Error::Listen { .. } => "listen-failed",
             Error::Random(_) => "no-randomness",
@@ -103,6 +106,7 @@ impl Error {
             | Error::KeyFile { .. }
             | Error::BadKeys { .. }
             | Error::EmptySecret
+            | Error::NoToken(_)
             | Error::StaticDirectory(_)
             | Error::LogFilter(_)
             | Error::Listen { .. } => ErrorKind::Configuration,

@@ -83,7 +83,7 @@ impl App {
 }
 
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let mut router = Router::new().route("/api/v1/sync", get(sync)).merge(status::health_routes());
+    let mut router = status::health_routes();
     if app.config.metrics_listen.is_none() {
         router = router.merge(status::metrics_route());
     }
@@ -93,9 +93,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             .route("/dev/logout", post(log_out))
             .layer(DefaultBodyLimit::max(MAX_BODY));
     }
-    if app.plain.is_none() {
-        router = router.merge(push_pull::routes(&app));
-    }
+    router = router.merge(logs(&app));
     if let Some(directory) = &app.config.r#static {
         let files = Router::new().fallback_service(ServeDir::new(directory)).layer(map_response(as_file));
         router = router.fallback_service(files);
@@ -104,6 +102,15 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&app), body_in_time))
         .layer(map_response_with_state(Arc::clone(&app), count))
         .with_state(app)
+}
+
+/// Both protocols, also under the name of an application where a path may name one.
+fn logs(app: &App) -> Router<Arc<App>> {
+    let mut logs = Router::new().route("/api/v1/sync", get(sync));
+    if app.plain.is_none() {
+        logs = logs.merge(push_pull::routes(app));
+    }
+    if app.config.tokens.has_namespaces() { logs.clone().nest("/{namespace}", logs) } else { logs }
 }
 
 /// What is asked by those who run the relay, on an address of its own.
@@ -140,29 +147,33 @@ pub(crate) fn upgradable(upgrade: WebSocketUpgrade, app: &App) -> WebSocketUpgra
 #[derive(Deserialize)]
 struct Login {
     user: String,
+    /// The application, where tokens name one.
+    namespace: Option<String>,
 }
 
 async fn log_in(State(app): State<Arc<App>>, login: Result<Json<Login>, JsonRejection>) -> Response {
     match login {
-        Ok(Json(login)) => session(&app, &login.user),
+        Ok(Json(login)) => session(&app, &login),
         Err(rejection) => rejection.into_response(),
     }
 }
 
 async fn log_in_by_query(State(app): State<Arc<App>>, Query(login): Query<Login>) -> Response {
-    session(&app, &login.user)
+    session(&app, &login)
 }
 
-fn session(app: &App, user: &str) -> Response {
-    let now = now_seconds();
-    let token = app.auth.token(user, None, now, DEV_LIFETIME);
-    // A name that no token may carry is told at once.
-    let Some(token) = token.ok().filter(|token| app.auth.verify(Some(token), now).is_ok()) else {
-        let problem = json!({ "error": { "code": "bad-user", "message": "a user has 1 to 255 bytes" } });
-        return (StatusCode::BAD_REQUEST, Json(problem)).into_response();
-    };
-    let answer = json!({ "user": user, "expiresAt": (now + DEV_LIFETIME) * 1_000 });
-    (set_cookie(&token, DEV_LIFETIME), Json(answer)).into_response()
+fn session(app: &App, Login { user, namespace }: &Login) -> Response {
+    match app.auth.token_within(namespace.as_deref(), user, DEV_LIFETIME) {
+        Ok(token) => {
+            let answer = json!({ "user": user, "expiresAt": (now_seconds() + DEV_LIFETIME) * 1_000 });
+            (set_cookie(&token, DEV_LIFETIME), Json(answer)).into_response()
+        }
+        // A name that no token may carry is told at once.
+        Err(error) => {
+            let problem = json!({ "error": { "code": error.code(), "message": error.to_string() } });
+            (StatusCode::BAD_REQUEST, Json(problem)).into_response()
+        }
+    }
 }
 
 async fn log_out() -> impl IntoResponse {

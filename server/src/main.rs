@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crsqlite_relay::auth::Auth;
+use crsqlite_relay::auth::{Auth, Source};
 use crsqlite_relay::backup::back_up;
 use crsqlite_relay::config::{Command, Config, Invocation, LogFormat, Logging, TokenArgs};
 use crsqlite_relay::log::{Log as _, SqliteLog};
@@ -112,7 +112,9 @@ async fn print_token(arguments: TokenArgs) -> Result<(), Error> {
         }
     };
     let lifetime = i64::try_from(arguments.lifetime.as_secs()).unwrap_or(i64::MAX);
-    println!("{}", Auth::new(&secret)?.token_from_now(&arguments.sub, lifetime)?);
+    let auth = Auth::open(Source { secret: Some(secret), ..Source::default() }, arguments.claims.rules())?;
+    let token = auth.token_within(arguments.namespace.as_deref(), &arguments.sub, lifetime)?;
+    println!("{token}");
     Ok(())
 }
 

@@ -61,7 +61,7 @@ impl Server {
         let (pem, jwks) = (config.tokens.jwt_public_key.clone(), config.tokens.jwks.clone());
         let elsewhere = !pem.is_empty() || jwks.is_some();
         let secret = token_secret(&config.secret, elsewhere, log.as_ref()).await?;
-        let auth = Auth::open(Source { secret, pem, jwks }, config.tokens.rules())?;
+        let auth = Auth::open(Source { secret, pem, jwks }, config.tokens.claims.rules())?;
         let run = Run::from_random(getrandom::u64()?);
         let log_secret = log.secret("log").await?;
         let metrics = Arc::new(Metrics::new());

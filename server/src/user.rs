@@ -28,15 +28,10 @@ impl Owner {
         Owner { namespace: "".into(), sub: sub.into() }
     }
 
-    /// A user of this application. `None` if that is no name of one: ASCII letters, digits, `.`, `_` and `-`, at
-    /// most 64 of them, which mean the same in a path and in a claim.
+    /// A user of this application. `None` if that is no name of one.
     #[must_use]
     pub fn within(namespace: &str, sub: &str) -> Option<Self> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        let is_name = namespace.len() <= LONGEST_NAMESPACE && namespace.bytes().all(fits);
-        // What a path takes for itself or for the folder above.
-        let is_folder = matches!(namespace, "." | "..");
-        (is_name && !is_folder).then(|| Owner { namespace: namespace.into(), sub: sub.into() })
+        is_namespace(namespace).then(|| Owner { namespace: namespace.into(), sub: sub.into() })
     }
 
     #[must_use]
@@ -48,6 +43,15 @@ impl Owner {
     pub fn sub(&self) -> &str {
         &self.sub
     }
+}
+
+/// Whether an application may have this name: ASCII letters, digits, `.`, `_` and `-`, at most 64 of them, which mean the
+/// same in a path and in a claim. The empty name is the relay's only application's.
+pub(crate) fn is_namespace(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    // What a path takes for itself or for the folder above.
+    let is_folder = matches!(name, "." | "..");
+    name.len() <= LONGEST_NAMESPACE && name.bytes().all(fits) && !is_folder
 }
 
 /// An owner and the names of the owner's log.

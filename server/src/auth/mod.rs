@@ -14,6 +14,7 @@ use self::source::Contents;
 pub use self::source::Source;
 use crate::clock::now_seconds;
 use crate::error::Error;
+use crate::user::is_namespace;
 
 /// The cookie that carries the token.
 pub const COOKIE: &str = "auth_token";
@@ -193,6 +194,23 @@ impl Auth {
     /// When there is no secret, or the signature cannot be made.
     pub fn token_from_now(&self, sub: &str, lifetime: i64) -> Result<String, Error> {
         self.token(sub, None, now_seconds(), lifetime)
+    }
+
+    /// The same for a user of an application, where tokens name one.
+    ///
+    /// # Errors
+    /// Also when nobody would be let in with it.
+    pub fn token_within(&self, namespace: Option<&str>, sub: &str, lifetime: i64) -> Result<String, Error> {
+        if !is_name(sub) {
+            return Err(Error::NoToken("a user has 1 to 255 bytes"));
+        }
+        if namespace.is_some_and(str::is_empty) || !is_namespace(namespace.unwrap_or_default()) {
+            return Err(Error::NoToken("an application has 1 to 64 letters, digits, `.`, `_` and `-`"));
+        }
+        if self.rules.namespace_claim.is_some() != namespace.is_some() {
+            return Err(Error::NoToken("an application is named where tokens name one, and only there"));
+        }
+        self.token(sub, namespace, now_seconds(), lifetime)
     }
 }
 

@@ -75,10 +75,10 @@ fn read(path: &Path) -> Result<Table, Error> {
     })
 }
 
-/// The options that a file may hold, by the names of their flags.
+/// The options that a file may hold, by the names of their flags: what the environment may say, a file may say.
 fn options(command: &Clap) -> impl Iterator<Item = (&str, &Arg)> {
-    let options = command.get_arguments().filter_map(|arg| Some((arg.get_long()?, arg)));
-    options.filter(|(name, _)| !["help", "version", "config"].contains(name))
+    let options = command.get_arguments().filter(|arg| arg.get_env().is_some());
+    options.filter_map(|arg| Some((arg.get_long()?, arg))).filter(|(name, _)| *name != "config")
 }
 
 /// The options of a file that neither a flag nor the environment overrules: their ids, and as flags.
@@ -235,6 +235,19 @@ mod tests {
             read("listen = '127.0.0.1:1'\njwt-secret = 'hush'", &["token", "--sub", "alice"]).unwrap().cli;
         let Some(super::super::Command::Token(token)) = cli.command else { panic!("another command") };
         assert_eq!((token.secret.jwt_secret.as_deref(), token.sub.as_str()), (Some("hush"), "alice"));
+    }
+
+    #[test]
+    fn of_the_applications_that_are_served_a_token_is_for_one_that_is_asked_for() {
+        let file = "jwt-secret = 'hush'\nnamespace = ['notes', 'mail']\nnamespace-claim = 'app'\n";
+        let arguments = ["token", "--sub", "alice", "--namespace", "mail"];
+        let Some(super::super::Command::Token(token)) = read(file, &arguments).unwrap().cli.command else {
+            panic!("another command")
+        };
+        let claim = token.claims.namespace_claim.as_deref();
+        assert_eq!((token.namespace.as_deref(), claim), (Some("mail"), Some("app")));
+        assert_eq!(read(file, &[]).unwrap().cli.config.tokens.namespace, ["notes", "mail"]);
+        assert!(read("namespace = 'a/b'", &[]).unwrap_err().contains("letters, digits"));
     }
 
     #[test]

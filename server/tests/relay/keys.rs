@@ -273,7 +273,7 @@ fn public_keys_alone_are_enough_to_start() {
     let arguments = ["crsqlite-relay", "--jwks", "keys.json", "--jwt-issuer", "a,b", "--jwt-audience", "c"];
     let tokens = Cli::parse_from(arguments).config.tokens;
     assert_eq!(
-        tokens.rules(),
+        tokens.claims.rules(),
         Rules { issuers: vec!["a".into(), "b".into()], audiences: vec!["c".into()], ..Rules::default() }
     );
 }

@@ -12,6 +12,7 @@ mod keys;
 mod limits;
 mod log;
 mod metrics;
+mod namespaces;
 mod no_store;
 #[cfg(unix)]
 mod process;

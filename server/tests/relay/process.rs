@@ -101,6 +101,23 @@ async fn tokens_of_the_development_mode_survive_a_restart() {
     }
 }
 
+#[tokio::test]
+async fn a_printed_token_is_one_that_is_let_in_or_none_is_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = ["--dev", "--namespace-claim", "app", "--jwt-issuer", "us", "--jwt-audience", "sync"];
+    let made =
+        run(directory.path(), &[&["token", "--sub", "alice", "--namespace", "notes"], &rules[..]].concat());
+    let cookie = format!("auth_token={}", String::from_utf8(made.stdout).unwrap().trim_end());
+    let relay = Process::start(directory.path(), &rules);
+    let path = "/notes/api/v1/sync";
+    Device::connect_to(relay.address, path, &[("Cookie", &cookie)], 1).await.expect_nothing().await;
+    for bad in [&["--sub", "alice"][..], &["--sub", "", "--namespace", "notes"]] {
+        let refused = run(directory.path(), &[&["token"], bad, &rules[..]].concat());
+        assert!(!refused.status.success() && refused.stdout.is_empty(), "{bad:?}");
+        assert!(String::from_utf8(refused.stderr).unwrap().contains("bad-user"));
+    }
+}
+
 #[test]
 fn without_a_secret_the_relay_does_not_start_and_says_why() {
     let directory = tempfile::tempdir().unwrap();
