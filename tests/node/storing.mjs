@@ -76,6 +76,8 @@ export async function storingRelay({ args = [] } = {}) {
       ({ child } = await start(port));
     },
     origin: `http://127.0.0.1:${port}`,
+    /** What a request of the user's carries. */
+    headers: bearer,
     /** Signs the user in; the address at which the user's cookie is sent along. */
     async login(user) {
       const url = `ws://127.0.0.1:${port}/api/v1/sync?${user}`;
