@@ -35,8 +35,33 @@ pub enum Command {
     Config(Box<Config>),
     /// Ask the relay that runs with this configuration whether it is ready, for container health checks.
     Ready(Box<Config>),
+    /// Look into the logs, beside a running relay and without changing anything: the largest ones, or one user's.
+    Inspect(InspectArgs),
     /// Copy the database to a new file, beside a running relay. (PostgreSQL has `pg_dump`.)
     Backup(BackupArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct InspectArgs {
+    /// The user; without one the largest logs are listed.
+    #[arg(long)]
+    pub sub: Option<String>,
+    /// The user's application.
+    #[arg(long, default_value = "", requires = "sub", value_name = "NAME")]
+    pub namespace: String,
+    /// List what the log holds of this table or collection: keys, columns and versions.
+    #[arg(long, requires = "sub", value_name = "TABLE")]
+    pub rows: Option<String>,
+    /// With the values: what the user has written.
+    #[arg(long, requires = "rows")]
+    pub values: bool,
+    /// How many of the largest logs are listed.
+    #[arg(long, default_value_t = 20, value_name = "COUNT")]
+    pub most: u32,
+    #[command(flatten)]
+    pub file: ConfigFile,
+    #[command(flatten)]
+    pub storage: Storage,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -20,12 +20,20 @@ pub enum Error {
     ForeignDatabase(PathBuf),
     #[error("the database has format {0}, which a later version of the relay made")]
     NewerDatabase(i64),
+    #[error(
+        "the database has format {0}: an earlier version of the relay made it, and a start of this one brings it up"
+    )]
+    OlderDatabase(i64),
+    #[error("\"{0}\" is no name of a namespace")]
+    BadNamespace(String),
     #[error("the log holds an entry that cannot be read: {0}")]
     CorruptLog(&'static str),
     #[error("cannot back up to {}: {source}", path.display())]
     Backup { path: PathBuf, source: io::Error },
     #[error("no relay at {0} says that it is ready")]
     NotReady(SocketAddr),
+    #[error("cannot write: {0}")]
+    Output(#[from] io::Error),
     #[error("this relay stores nothing")]
     NotStored,
     #[error("a key is required: --jwt-secret-file, --jwt-secret, --jwt-public-key, --jwks or --dev")]
@@ -75,8 +83,11 @@ impl Error {
             Error::Database(_) | Error::Commit(_) | Error::CorruptLog(_) => "storage-failed",
             Error::ForeignDatabase(_) => "foreign-database",
             Error::NewerDatabase(_) => "newer-database",
+            Error::OlderDatabase(_) => "older-database",
+            Error::BadNamespace(_) => "bad-namespace",
             Error::Backup { .. } => "backup-failed",
             Error::NotReady(_) => "not-ready",
+            Error::Output(_) => "output-failed",
             Error::NotStored => "not-stored",
             Error::NoSecret => "no-secret",
             Error::SecretFile { .. } => "secret-unreadable",
@@ -99,7 +110,10 @@ impl Error {
         match self {
             Error::Database(_) | Error::Commit(_) | Error::NotReady(_) => ErrorKind::Retryable,
             Error::ForeignDatabase(_)
+            | Error::OlderDatabase(_)
+            | Error::BadNamespace(_)
             | Error::NotStored
+            | Error::Output(_)
             | Error::Backup { .. }
             | Error::NoSecret
             | Error::SecretFile { .. }

@@ -19,6 +19,7 @@ mod door;
 mod drain;
 mod error;
 mod http;
+pub mod inspect;
 pub mod log;
 mod metrics;
 pub mod origin;

@@ -1,15 +1,17 @@
 //! The command `crsqlite-relay`. Reads arguments, starts logging, prints where it listens and stops at a signal;
 //! everything else is the library's.
 
-use std::io::Write as _;
+use std::io::{BufWriter, ErrorKind, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crsqlite_relay::auth::{Auth, Source};
 use crsqlite_relay::backup::back_up;
-use crsqlite_relay::config::{Command, Config, Invocation, LogFormat, Logging, TokenArgs};
-use crsqlite_relay::log::{Log as _, SqliteLog};
+use crsqlite_relay::config::{Command, Config, InspectArgs, Invocation, LogFormat, Logging, TokenArgs};
+use crsqlite_relay::inspect::{self, Listing};
+use crsqlite_relay::log::{Log as _, SqliteLog, SqliteView};
+use crsqlite_relay::user::Owner;
 use crsqlite_relay::{Error, Server, dev_secret, given_secret};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -26,6 +28,7 @@ async fn main() -> ExitCode {
         None => serve(cli.config).await,
         Some(Command::Token(arguments)) => print_token(arguments).await,
         Some(Command::Backup(arguments)) => back_up(&arguments.storage.database, &arguments.to).await,
+        Some(Command::Inspect(arguments)) => look_into(arguments).await,
         Some(Command::Ready(config)) => ask_ready(&config).await,
         Some(Command::Config(_)) => {
             print!("{effective}");
@@ -74,6 +77,25 @@ fn start_logging(logging: &Logging) -> Result<(), Error> {
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
     Ok(())
+}
+
+async fn look_into(arguments: InspectArgs) -> Result<(), Error> {
+    let mut view = SqliteView::open(&arguments.storage.database).await?;
+    let mut out = BufWriter::new(std::io::stdout());
+    let told = match arguments.sub {
+        Some(sub) => {
+            let namespace = arguments.namespace;
+            let owner = Owner::within(&namespace, &sub).ok_or(Error::BadNamespace(namespace))?;
+            let listing = Listing { table: arguments.rows, values: arguments.values };
+            inspect::user(&mut view, &owner, &listing, &mut out).await
+        }
+        None => inspect::users(&mut view, arguments.most, &mut out).await,
+    };
+    match told.and_then(|()| Ok(out.flush()?)) {
+        // Whoever reads has read enough.
+        Err(Error::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        told => told,
+    }
 }
 
 /// Asks `/ready` of a relay on this machine.

@@ -7,6 +7,7 @@ mod nothing;
 mod program;
 mod sqlite;
 mod transaction;
+mod view;
 
 use std::fmt;
 
@@ -15,7 +16,8 @@ use futures_util::future::BoxFuture;
 
 use self::core::{Appended, Clock, Feed, Page, Put, Query, Record, Start, Sums};
 pub use self::nothing::NoLog;
-pub use self::sqlite::SqliteLog;
+pub use self::sqlite::{SqliteLog, SqliteView};
+pub use self::view::{Held, Holding, Size, View};
 use crate::error::Error;
 use crate::user::Owner;
 

@@ -8,6 +8,7 @@ mod backup;
 mod documents;
 mod drain;
 mod http;
+mod inspect;
 mod keys;
 mod limits;
 mod log;

@@ -1,6 +1,7 @@
 //! The format of the database file. Decides whether a file is ours, and brings one of an earlier format to this one, in
 //! one transaction. Never touches a file that is not ours. Called by `SqliteLog` before anything else.
 
+use std::cmp::Ordering;
 use std::path::Path;
 
 use sqlx::{Connection as _, SqliteConnection};
@@ -34,4 +35,18 @@ pub(super) async fn prepare(db: &mut SqliteConnection, path: &Path) -> Result<()
     }
     tx.commit().await?;
     Ok(())
+}
+
+/// Refuses what is not a relay's file of this format, and changes nothing.
+pub(super) async fn check(db: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
+    let application: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *db).await?;
+    let format: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *db).await?;
+    if application != APPLICATION_ID {
+        return Err(Error::ForeignDatabase(path.to_owned()));
+    }
+    match usize::try_from(format).unwrap_or(usize::MAX).cmp(&STEPS.len()) {
+        Ordering::Less => Err(Error::OlderDatabase(format)),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(Error::NewerDatabase(format)),
+    }
 }

@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool};
 
 use self::statements::Statements;
+pub use self::view::SqliteView;
 use self::writer::{Work, Writer};
 use super::core::{Appended, Clock, Feed, Put, Query, Record, Start, Sums};
 use super::{Answer, Log, program};
@@ -18,6 +19,7 @@ use crate::user::Owner;
 
 mod format;
 mod statements;
+mod view;
 mod writer;
 
 const READERS: u32 = 4;
