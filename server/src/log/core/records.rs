@@ -8,6 +8,9 @@ use crsqlite_sync::wire::Run;
 
 /// The ids of so many records that a log accepted are remembered, the latest.
 pub const ACCEPTED_KEPT: i64 = 10_000;
+/// How far a device's clock may be ahead of the log's, in milliseconds. A moment beyond that counts as this far ahead of the
+/// record's arrival, or one wrong clock would win against everything that is written for years.
+const AHEAD_MS: i64 = 60_000;
 /// About how many bytes a record takes on the wire beside its texts.
 const OVERHEAD: usize = 160;
 
@@ -63,9 +66,10 @@ impl Record {
         texts.iter().fold(OVERHEAD, |size, text| size.saturating_add(text.len()))
     }
 
-    /// Of two records about one thing the later one wins, at the same moment the one with the larger id.
-    fn beats(&self, other: &Record) -> bool {
-        (self.made_at, &self.id) > (other.made_at, &other.id)
+    /// What decides conflicts, of a record that arrived at `now`: of two about one thing the later one wins, at the same
+    /// moment the one with the larger id. What one device with a wrong clock sends at once stays in its order.
+    fn rank(&self, now: i64) -> (i64, i64, &str) {
+        (self.made_at.min(now.saturating_add(AHEAD_MS)), self.made_at, &self.id)
     }
 }
 
@@ -146,7 +150,9 @@ pub fn judge(known: Known, incoming: &[Record], now: i64) -> Judgement {
             judgement.outcomes.push(Outcome::Accepted { server_timestamp: at });
             continue;
         }
-        if let Some(stored) = before.filter(|stored| !record.beats(&stored.record)) {
+        let outranks =
+            |stored: &&StoredRecord| record.rank(now) <= stored.record.rank(stored.server_timestamp);
+        if let Some(stored) = before.filter(outranks) {
             judgement.outcomes.push(Outcome::Conflict(Box::new(stored.clone())));
             continue;
         }
@@ -212,6 +218,23 @@ mod tests {
         }
         let judged = judge(log(&[there]), &[record("z", "x", 10)], 5_000);
         assert_eq!(judged.stored, [0], "the larger id wins");
+    }
+
+    #[test]
+    fn a_clock_that_is_far_ahead_wins_for_a_minute_and_not_for_years() {
+        const YEARS: i64 = 1 << 40;
+        let there = StoredRecord { offset: 7, server_timestamp: 5_000, record: record("z", "x", YEARS) };
+        let wins = |made_at, now| {
+            let judged = judge(log(std::slice::from_ref(&there)), &[record("a", "x", made_at)], now);
+            !judged.stored.is_empty()
+        };
+        assert!(!wins(6_000, 6_000), "its clock may be right, and the other ones behind");
+        assert!(!wins(5_000 + AHEAD_MS, YEARS), "what was written before is late");
+        assert!(wins(5_001 + AHEAD_MS, 5_001 + AHEAD_MS));
+        assert!(wins(YEARS / 2, 6_000), "neither does another one that is ahead lose for years");
+        assert!(wins(YEARS + 1, 5_000), "nor the next one of the same device");
+        let batch = [record("z", "x", YEARS), record("a", "x", YEARS + 1), record("b", "x", YEARS - 1)];
+        assert_eq!(judge(Known::default(), &batch, 5_000).stored, [0, 1], "which stay in their order");
     }
 
     #[test]
