@@ -41,7 +41,7 @@ const SPARE: usize = 64;
 const HEAD_BYTES: usize = 64 << 10;
 
 /// So many connections where `sockets` sockets are allowed.
-fn with_spare(sockets: usize) -> usize {
+pub(crate) fn with_spare(sockets: usize) -> usize {
     sockets.saturating_add(sockets / 4).saturating_add(SPARE)
 }
 

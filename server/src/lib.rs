@@ -15,6 +15,7 @@ pub mod backup;
 mod clock;
 mod comparison;
 pub mod config;
+pub mod descriptors;
 mod door;
 mod drain;
 mod error;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crsqlite_relay::auth::{Auth, Source};
 use crsqlite_relay::backup::back_up;
 use crsqlite_relay::config::{Command, Config, InspectArgs, Invocation, LogFormat, Logging, TokenArgs};
+use crsqlite_relay::descriptors::raise_limit;
 use crsqlite_relay::inspect::{self, Listing};
 use crsqlite_relay::log::{Log as _, SqliteLog, SqliteView};
 use crsqlite_relay::user::Owner;
@@ -47,6 +48,7 @@ async fn main() -> ExitCode {
 /// Serves until a signal, and then until everybody has left, or until a second one.
 async fn serve(config: Config) -> Result<(), Error> {
     start_logging(&config.logging)?;
+    raise_limit(&config);
     let server = Server::bind(config).await?;
     // From here on a signal is heard, so whoever reads the line may send one.
     let mut signals = Signals::listen();
