@@ -25,10 +25,11 @@ use crate::address::Host;
 use crate::auth::{self, Auth};
 use crate::clock::now_seconds;
 use crate::config::Config;
-use crate::door::{Turned, Visitor};
+use crate::door::{Guest, Seat, Turned, Visitor};
 use crate::drain::Drain;
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::outbox::End;
 use crate::pace::Pace;
 use crate::places::Places;
 use crate::plain::PlainRooms;
@@ -106,10 +107,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 /// Both protocols, also under the name of an application where a path may name one.
 fn logs(app: &App) -> Router<Arc<App>> {
-    let mut logs = Router::new().route("/api/v1/sync", get(sync));
-    if app.plain.is_none() {
-        logs = logs.merge(push_pull::routes(app));
-    }
+    let records = if app.plain.is_none() { push_pull::routes(app) } else { push_pull::absent(app) };
+    let logs = Router::new().route("/api/v1/sync", get(sync)).merge(records);
     if app.config.tokens.has_namespaces() { logs.clone().nest("/{namespace}", logs) } else { logs }
 }
 
@@ -127,6 +126,15 @@ async fn count(State(app): State<Arc<App>>, response: Response) -> Response {
 async fn sync(State(app): State<Arc<App>>, visitor: Visitor, upgrade: WebSocketUpgrade) -> Response {
     let guest = visitor.admit(&app).map_err(Turned::end);
     let admission = guest.and_then(|guest| Ok((guest, visitor.seat(&app)?)));
+    open(app, upgrade, admission)
+}
+
+/// A socket that only hears why it is closed.
+pub(crate) fn closing(app: Arc<App>, upgrade: WebSocketUpgrade, end: End) -> Response {
+    open(app, upgrade, Err(end))
+}
+
+fn open(app: Arc<App>, upgrade: WebSocketUpgrade, admission: Result<(Guest, Seat), End>) -> Response {
     upgradable(upgrade, &app).on_upgrade(move |upgraded| {
         let connections = app.connections.clone();
         let (connection, span) = app.number();

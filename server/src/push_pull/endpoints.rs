@@ -40,8 +40,11 @@ pub(crate) fn routes(app: &App) -> Router<Arc<App>> {
         }))
 }
 
-async fn ping(State(app): State<Arc<App>>, visitor: Visitor) -> Result<StatusCode, Turned> {
-    visitor.admit(&app).map(|_| StatusCode::OK)
+async fn ping(State(app): State<Arc<App>>, visitor: Visitor) -> Result<StatusCode, Response> {
+    if app.drain.has_begun() {
+        return Err(Refused::overloaded().into_response());
+    }
+    visitor.admit(&app).map(|_| StatusCode::OK).map_err(Turned::into_response)
 }
 
 async fn push(State(app): State<Arc<App>>, call: Call, body: JsonText) -> Result<Response, Refused> {
@@ -92,7 +95,8 @@ fn parameters(
 }
 
 async fn answer(call: &Call, query: &Query) -> Result<Response, Refused> {
-    call.room.pull(query).await.map(json).map_err(|error| {
+    let pulling = call.room.pull(query);
+    call.room.metrics.answer.measure(pulling).await.map(json).map_err(|error| {
         call.room.failed(&error, "a pull could not be answered");
         Refused::failed(&error)
     })

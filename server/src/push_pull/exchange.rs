@@ -10,6 +10,7 @@ use super::query::Query;
 use crate::clock::now_ms;
 use crate::error::Error;
 use crate::log::core::{self, Outcome, Record, Start};
+use crate::metrics::RowFate;
 use crate::reply::{self, Stored};
 use crate::room::Room;
 
@@ -55,6 +56,13 @@ impl Room {
         let now = now_ms();
         let appended =
             self.metrics.append.measure(self.log.append(&self.user.owner, &self.run, &rows)).await?;
+        self.metrics.rows(RowFate::Stored, appended.stored.len());
+        self.metrics.rows(RowFate::Rejected, appended.refused.len());
+        if !appended.refused.is_empty() {
+            self.metrics.limited("max-rows-per-user");
+        }
+        let dominated = ids.len().saturating_sub(appended.stored.len() + appended.refused.len());
+        self.metrics.rows(RowFate::Dominated, dominated);
         for (index, id) in ids.iter().enumerate() {
             // What the log knew or has outgrown is settled as well.
             if appended.refused.contains(&index) {
@@ -86,6 +94,9 @@ impl Room {
         let now = now_ms();
         let put = self.log.put_records(&self.user.owner, &self.run, records, now);
         let put = self.metrics.append.measure(put).await?;
+        if put.outcomes.contains(&Outcome::OverQuota) {
+            self.metrics.limited("max-rows-per-user");
+        }
         for ((record, before), outcome) in records.iter().zip(befores).zip(&put.outcomes) {
             match outcome {
                 Outcome::Accepted { server_timestamp } => result.accept(&record.id, *server_timestamp),

@@ -242,7 +242,8 @@ impl Reader<'_> {
         if !self.outbox.drained().await {
             return;
         }
-        match member.room().pull(&query).await {
+        let pulling = member.room().pull(&query);
+        match member.room().metrics.answer.measure(pulling).await {
             Ok(page) => self.say("pull_result", request_id, &page),
             Err(error) => {
                 member.room().failed(&error, "a pull could not be answered");

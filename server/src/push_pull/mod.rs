@@ -2,6 +2,7 @@
 //! over a socket. Decides what of a push is a row and what an ordinary record; never what stays, which is `log::core`'s.
 //! Routed by `http`; whatever one protocol stores, the room tells to the connections of both.
 
+mod absent;
 mod answer;
 mod batch;
 mod cursor;
@@ -14,6 +15,7 @@ mod refused;
 
 use serde::Deserialize;
 
+pub(crate) use self::absent::absent;
 pub(crate) use self::answer::news;
 pub(crate) use self::endpoints::routes;
 

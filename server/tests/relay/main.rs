@@ -19,6 +19,7 @@ mod no_store;
 mod process;
 mod push_pull;
 mod push_pull_live;
+mod push_pull_refusals;
 mod support;
 mod sync;
 mod vectors;

@@ -1,6 +1,6 @@
 //! What those who run the relay see: metrics, health, readiness.
 
-use crate::support::{Device, Relay, column, http};
+use crate::support::{Device, Relay, column, http, spoil};
 use serde_json::json;
 
 /// The value of a series, given as it stands in the text.
@@ -72,20 +72,11 @@ async fn a_relay_is_not_ready_when_its_storage_fails_but_its_process_lives() {
     let relay = Relay::start(directory.path(), &[]).await;
     let (status, _, body) = relay.http("GET", "/ready", "").await;
     assert_eq!((status, body.as_str()), (200, r#"{"status":"ready"}"#));
-    spoil(directory.path().join("relay.db")).await;
+    spoil(directory.path()).await;
     let (status, _, body) = relay.http("GET", "/ready", "").await;
     assert_eq!((status, body.as_str()), (503, r#"{"status":"storage-failed"}"#));
     assert_eq!(relay.http("GET", "/health", "").await.0, 200);
     let (_, _, text) = relay.http("GET", "/metrics", "").await;
     assert_eq!(value(&text, "crsqlite_relay_storage_errors_total"), 1.0);
     relay.stop().await;
-}
-
-/// Takes a table away under the relay.
-async fn spoil(path: std::path::PathBuf) {
-    use sqlx::Connection as _;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-    let mut db = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-    sqlx::raw_sql("PRAGMA foreign_keys = 0; DROP TABLE log").execute(&mut db).await.unwrap();
-    db.close().await.unwrap();
 }

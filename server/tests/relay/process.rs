@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::support::{Device, SECRET, column, token, values};
+use crate::support::{Device, SECRET, column, http_with, token, values};
 use serde_json::json;
 
 fn command(directory: &Path) -> Command {
@@ -167,6 +167,27 @@ async fn no_token_no_name_and_no_text_of_a_user_stands_in_the_log() {
         let mut device = Device::connect(relay.address, &[("Cookie", &cookie)], 1).await;
         device.push(&[column("k", "a", 1, json!("the text of a user"), 1)]).await;
         Device::connect(relay.address, &[("Cookie", &format!("{cookie}x"))], 1).await.closed().await;
+        for good in [true, false] {
+            let bearer = format!("Bearer {token}{}", if good { "" } else { "x" });
+            let headers = [("Authorization", bearer.as_str())];
+            let mut device = Device::connect(relay.address, &headers, 2).await;
+            if good {
+                device.expect_nothing().await
+            } else {
+                drop(device.closed().await)
+            }
+            let headers = [headers[0], ("Content-Type", "application/json")];
+            let status =
+                http_with(relay.address, "POST", "/sync/push", &headers, r#"{"changes":[]}"#).await.0;
+            assert_eq!(status, if good { 200 } else { 401 });
+            let mut socket = Device::connect_to(relay.address, "/sync/ws", &[], 3).await;
+            let auth = json!({ "type": "auth", "payload": { "Authorization": bearer } });
+            socket.send_text(auth.to_string()).await;
+            socket
+                .send_text(r#"{"type":"pull","requestId":"r","payload":{"cursor":"the text of a user"}}"#)
+                .await;
+            if good { drop(socket.expect("pull_result").await) } else { drop(socket.closed().await) }
+        }
         drop(relay);
         let log = std::fs::read_to_string(log).unwrap();
         let entered: Vec<&str> = log.lines().filter(|line| line.contains("user")).collect();
@@ -181,6 +202,33 @@ async fn no_token_no_name_and_no_text_of_a_user_stands_in_the_log() {
             assert!(!log.contains(secret), "{secret}");
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn as_many_files_may_be_open_as_the_system_allows_and_too_few_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let mut shell = Command::new("sh");
+    shell.args([
+        "-c",
+        "ulimit -Sn 300 && ulimit -Hn 500 && exec \"$0\" \"$@\"",
+        env!("CARGO_BIN_EXE_crsqlite-relay"),
+    ]);
+    shell
+        .args(["--listen", "127.0.0.1:0", "--dev", "--max-connections", "1000"])
+        .current_dir(directory.path());
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(std::fs::File::create(&log).unwrap());
+    let mut child = shell.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().collect::<Vec<_>>()[3..5], ["500", "500"]);
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("more connections are allowed") && log.contains("wanted=1378"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

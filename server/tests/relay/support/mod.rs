@@ -104,6 +104,15 @@ pub async fn http_with(
     (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_owned(), body.to_owned())
 }
 
+/// Takes a table away under the relay that runs on the database of this directory.
+pub async fn spoil(directory: &Path) {
+    use sqlx::Connection as _;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("relay.db"));
+    let mut db = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql("PRAGMA foreign_keys = 0; DROP TABLE log").execute(&mut db).await.unwrap();
+    db.close().await.unwrap();
+}
+
 /// One connection of a device.
 pub struct Device {
     pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
