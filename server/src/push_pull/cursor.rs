@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crsqlite_sync::wire::{Cursor, Run};
+use crsqlite_sync::wire::{Cursor, Run, SiteId};
 use sha2::{Digest as _, Sha256};
 
 use crate::log::core::Start;
 
-/// Spellings to come begin with another one.
-const SPELLING: &str = "1";
+/// Spellings to come begin with another one. The first one did not name the log.
+const SPELLING: &str = "2";
 /// The longest that is looked at.
 const LONGEST: usize = 200;
 
@@ -30,21 +30,28 @@ impl Filter {
             hash.update(collection);
         }
         let hash: [u8; 32] = hash.finalize().into();
-        hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        beginning(&hash)
     }
+}
+
+/// Eight bytes, in hex.
+fn beginning(bytes: &[u8]) -> String {
+    bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A place in a log, and what of the log was shown up to there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PullCursor {
     pub(crate) place: Cursor,
+    /// Stands for the log: those of all users are written in the runs of one server.
+    log: String,
     /// See [`Filter::name`].
     filter: String,
 }
 
 impl PullCursor {
-    pub(crate) fn new(place: Cursor, filter: &Filter) -> Self {
-        PullCursor { place, filter: filter.name() }
+    pub(crate) fn new(place: Cursor, log: SiteId, filter: &Filter) -> Self {
+        PullCursor { place, log: beginning(&log.0), filter: filter.name() }
     }
 
     /// `None` for what no relay of ours has spelled.
@@ -53,7 +60,8 @@ impl PullCursor {
             return None;
         }
         let mut parts = text.split('.');
-        let (spelling, place, run, filter) = (parts.next()?, parts.next()?, parts.next()?, parts.next());
+        let (spelling, place, run) = (parts.next()?, parts.next()?, parts.next()?);
+        let (log, filter) = (parts.next()?.to_owned(), parts.next().unwrap_or_default().to_owned());
         if spelling != SPELLING || parts.next().is_some() {
             return None;
         }
@@ -62,14 +70,14 @@ impl PullCursor {
             None => (place, None),
         };
         let place = Cursor { run: Run::new(run)?, version: version.parse().ok()?, head };
-        (place.version >= 0).then(|| PullCursor { place, filter: filter.unwrap_or_default().to_owned() })
+        (place.version >= 0).then_some(PullCursor { place, log, filter })
     }
 
     /// Where a reader goes on who gives back this text. From the beginning, if it has passed over collections which are
-    /// wanted now: it would hide them for ever. What is no cursor of ours stands for all of a log that is gone.
-    pub(crate) fn start(text: Option<&str>, filter: &Filter) -> Start {
+    /// wanted now: it would hide them for ever. What is no cursor of this log stands for all of a log that is gone.
+    pub(crate) fn start(text: Option<&str>, log: SiteId, filter: &Filter) -> Start {
         let Some(text) = text else { return Start::Offset(0) };
-        match PullCursor::read(text) {
+        match PullCursor::read(text).filter(|cursor| cursor.log == beginning(&log.0)) {
             Some(cursor) if cursor.filter.is_empty() || cursor.filter == filter.name() => {
                 Start::Cursor(Some(cursor.place))
             }
@@ -95,7 +103,7 @@ impl fmt::Display for PullCursor {
         if let Some(head) = head {
             write!(f, "-{head}")?;
         }
-        write!(f, ".{}", run.as_str())?;
+        write!(f, ".{}.{}", run.as_str(), self.log)?;
         if self.filter.is_empty() { Ok(()) } else { write!(f, ".{}", self.filter) }
     }
 }
@@ -118,13 +126,15 @@ mod tests {
         Filter(collections.iter().map(|&name| name.to_owned()).collect())
     }
 
+    const LOG: SiteId = SiteId([0xab; 16]);
+
     fn text(name: &str, version: i64, head: Option<i64>, filter: &Filter) -> String {
-        PullCursor::new(Cursor { run: run(name), version, head }, filter).to_string()
+        PullCursor::new(Cursor { run: run(name), version, head }, LOG, filter).to_string()
     }
 
     /// Where the answer begins, and whether something was lost.
     fn begin(text: Option<&str>, filter: &Filter) -> (i64, bool) {
-        let start = PullCursor::start(text, filter);
+        let start = PullCursor::start(text, LOG, filter);
         let base = clock().start(&start);
         (base, is_lost(&start, base))
     }
@@ -162,20 +172,30 @@ mod tests {
     }
 
     #[test]
+    fn a_place_in_the_log_of_somebody_else_is_none_in_this_one() {
+        let place = Cursor { run: run("b"), version: 17, head: None };
+        let other = PullCursor::new(place, SiteId([0xba; 16]), &only(&[])).to_string();
+        assert_eq!(resolve(&other, &only(&[])), (0, true));
+    }
+
+    #[test]
     fn what_is_no_cursor_of_ours_starts_from_the_beginning() {
         let garbage = [
             "",
-            "1",
-            "1.7",
+            "2",
+            "2.7",
             "2.7.b",
-            "1.x.b",
-            "1.-7.b",
-            "1.7-.b",
-            "1.7.b.f.g",
+            "1.7.b",
+            "1.7.b.abababababababab",
+            "2.x.b.abababababababab",
+            "2.-7.b.abababababababab",
+            "2.7-.b.abababababababab",
+            "2.7.b.abababababababab.f.g",
+            "2.7.b.",
             "last",
-            "1.7.",
+            "2.7.",
             "é",
-            "1.99999999999999999999.b",
+            "2.99999999999999999999.b.abababababababab",
         ];
         for text in garbage.map(str::to_owned).into_iter().chain(["9".repeat(10_000)]) {
             assert_eq!(resolve(&text, &only(&[])), (0, true), "{text}");

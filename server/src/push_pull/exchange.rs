@@ -123,7 +123,7 @@ impl Room {
             most: query.records,
             budget: self.answer_bytes,
         };
-        let start = PullCursor::start(query.cursor.as_deref(), &query.filter);
+        let start = PullCursor::start(query.cursor.as_deref(), self.user.site_id, &query.filter);
         let mut feed = self.log.feed(&self.user.owner, &start, &wanted).await?;
         let lost = is_lost(&start, feed.base);
         if lost {
@@ -134,7 +134,7 @@ impl Room {
             version: feed.current,
             head: feed.more.then_some(feed.clock.head),
         };
-        let cursor = PullCursor::new(place, &query.filter).to_string();
+        let cursor = PullCursor::new(place, self.user.site_id, &query.filter).to_string();
         Ok(answer::page(&feed.items, &cursor, feed.more, lost, now_ms()))
     }
 }
