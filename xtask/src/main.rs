@@ -3,6 +3,7 @@
 //! Called through the alias in `.cargo/config.toml`.
 
 mod browser;
+mod crash;
 mod demo;
 mod fresh;
 mod fuzz;
@@ -70,6 +71,12 @@ enum Task {
         #[arg(long)]
         quick: bool,
     },
+    /// Kills the relay at random while writers push, and looks whether all that was acknowledged is there
+    Crash {
+        /// How often it is killed
+        #[arg(long, default_value_t = 100)]
+        rounds: u64,
+    },
     /// Attacks every decoder with a fuzzer; needs cargo-fuzz and a nightly toolchain
     Fuzz {
         /// How many inputs for each
@@ -101,6 +108,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Sim { mutants: true, .. } => ready::mutants(&ws),
         Task::Sim { seeds, seed, trace, .. } => ready::sim(&ws, seeds, seed, trace),
         Task::Load { quick } => load::load(&ws, quick),
+        Task::Crash { rounds } => crash::crash(&ws, rounds),
         Task::Fuzz { runs, only } => fuzz::fuzz(&ws, runs, &only),
     }
 }

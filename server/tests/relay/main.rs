@@ -5,6 +5,8 @@
 mod attacks;
 mod auth;
 mod backup;
+#[cfg(unix)]
+mod crash;
 mod documents;
 mod drain;
 mod http;

@@ -20,19 +20,28 @@ fn command(directory: &Path) -> Command {
 }
 
 /// A running relay, ended with the test.
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Process {
-    fn start(directory: &Path, arguments: &[&str]) -> Process {
-        let mut child = command(directory).args(["--listen", "127.0.0.1:0"]).args(arguments).spawn().unwrap();
+    pub(crate) fn start(directory: &Path, arguments: &[&str]) -> Process {
+        let mut command = command(directory);
+        // A pipe that nobody reads would stop it.
+        command.args(["--listen", "127.0.0.1:0"]).args(arguments).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address =
             line.trim_end().strip_prefix("listening on http://").expect("the address").parse().unwrap();
         Process { child, address }
+    }
+
+    /// SIGKILL, at once.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     async fn device(&self, sub: &str) -> Device {
@@ -61,9 +70,7 @@ async fn what_was_acknowledged_survives_a_kill_and_its_offsets_count_on() {
         let mut relay = Process::start(directory.path(), &secret);
         let mut device = relay.device("alice").await;
         let ack = device.push(&[column(&format!("k{round}"), "a", 1, json!(round), round)]).await;
-        // SIGKILL, at once.
-        relay.child.kill().unwrap();
-        relay.child.wait().unwrap();
+        relay.kill();
         offset += 1;
         assert_eq!(ack["relay"]["version"], offset);
     }

@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async};
 
 pub const SECRET: &str = "the secret of the tests, long enough to be strong";
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn token(sub: &str, lifetime: i64) -> String {
     Auth::new(SECRET.as_bytes()).unwrap().token_from_now(sub, lifetime).unwrap()
