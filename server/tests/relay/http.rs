@@ -13,6 +13,44 @@ async fn health_says_ok() {
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["status"], "ok");
 }
 
+/// Whether the system lets so many wait.
+#[cfg(target_os = "linux")]
+fn may_wait(count: usize) -> bool {
+    let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    most.trim().parse::<usize>().unwrap() > count
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_thousand_may_come_before_the_first_is_answered() {
+    use crate::support::PATIENCE;
+    use clap::Parser as _;
+    use crsqlite_relay::Server;
+    use crsqlite_relay::config::Cli;
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
+    const COMING: usize = 1_000;
+    if !may_wait(COMING) {
+        println!("not tried: this system lets fewer wait");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("relay.db");
+    let arguments =
+        ["crsqlite-relay", "--dev", "--listen", "127.0.0.1:0", "--database", database.to_str().unwrap()];
+    // It listens, and takes nobody yet.
+    let server = Server::bind(Cli::parse_from(arguments).config).await.unwrap();
+    let come = async {
+        let mut waiting = Vec::new();
+        for _ in 0..COMING {
+            waiting.push(TcpStream::connect(server.address()).await.unwrap());
+        }
+        waiting.len()
+    };
+    assert_eq!(timeout(PATIENCE, come).await, Ok(COMING));
+}
+
 #[tokio::test]
 async fn the_development_login_does_not_exist_without_dev() {
     let directory = tempfile::tempdir().unwrap();
