@@ -46,8 +46,10 @@ const MAX_BODY: usize = 4 << 10;
 /// The socket itself takes this many times what is allowed, so that a message which is too big is read and refused
 /// with 1009 instead of breaking the connection.
 const READABLE: usize = 2;
-/// Most connections are idle, so their buffers start small.
-const BUFFER_BYTES: usize = 8 << 10;
+/// Most connections are idle, and each has this buffer all the time; a large message gets another.
+const READ_BYTES: usize = 4 << 10;
+/// What is written at once; only there while something is written.
+const WRITE_BYTES: usize = 8 << 10;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -148,8 +150,8 @@ pub(crate) fn upgradable(upgrade: WebSocketUpgrade, app: &App) -> WebSocketUpgra
     upgrade
         .max_message_size(largest)
         .max_frame_size(largest)
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(BUFFER_BYTES)
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(WRITE_BYTES)
 }
 
 #[derive(Deserialize)]
