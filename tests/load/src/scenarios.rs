@@ -19,10 +19,10 @@ use crate::relay::{Kind, Programs, Relay};
 const OPENING: usize = 100;
 /// Rows of one writer: their values change, and the log stays small.
 const ROWS: i64 = 100;
-/// Messages on their way at once, where as much as possible is sent.
-const WINDOW: u64 = 64;
 /// What is under way at the end has this long to arrive.
 const GRACE: Duration = Duration::from_secs(10);
+/// How often it is looked whether it has.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Sockets that say nothing.
 #[derive(Debug, Serialize)]
@@ -37,6 +37,7 @@ pub(crate) struct Idle {
 pub(crate) struct Flow {
     pub(crate) sent: u64,
     pub(crate) delivered: u64,
+    pub(crate) sent_per_second: f64,
     pub(crate) deliveries_per_second: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
@@ -74,8 +75,8 @@ pub(crate) async fn idle(kind: Kind, programs: &Programs, connections: u32, rest
 /// How the writers of a flow send.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Pace {
-    /// As much as goes through: the next when an earlier one has arrived everywhere.
-    Full,
+    /// As much as goes through with so many of each writer on their way: the next when an earlier one has arrived everywhere.
+    Window(usize),
     /// One message per period, each writer at a moment of its own.
     Every(Duration),
 }
@@ -96,20 +97,24 @@ pub(crate) async fn flow(
     let (mut writers, mut readers) = (JoinSet::new(), JoinSet::new());
     let per_user = usize::try_from(devices)?;
     let mut held = VecDeque::from(held);
+    let total = Arc::new(AtomicU64::new(0));
     for user in 0..users {
         let arrived = Arc::new(AtomicU64::new(0));
-        let free = Arc::new(Semaphore::new(usize::try_from(WINDOW)?));
+        let free = Arc::new(Semaphore::new(match pace {
+            Pace::Window(most) => most,
+            Pace::Every(_) => 0,
+        }));
         let mut devices_of_user: VecDeque<_> = held.drain(..per_user).collect();
         let (number, sink, stream) = devices_of_user.pop_front().context("a writer")?;
         // The writer's own acknowledgements have to be read, too.
         readers.spawn(drain(stream));
         let others = u64::from(devices) - 1;
         for (_, _sink, stream) in devices_of_user {
-            let (arrived, free) = (Arc::clone(&arrived), Arc::clone(&free));
+            let (arrived, free, total) = (Arc::clone(&arrived), Arc::clone(&free), Arc::clone(&total));
             readers.spawn(async move {
                 // Dropping this half would not close the socket, but it belongs to the device.
                 let _open = _sink;
-                receive(stream, epoch, &arrived, others, &free).await
+                receive(stream, epoch, [&*arrived, &*total], others, &free).await
             });
         }
         let offset = lasting.min(Duration::from_secs(1)) * user / users;
@@ -119,9 +124,16 @@ pub(crate) async fn flow(
     while let Some(done) = writers.join_next().await {
         sent += done??;
     }
+    // What does not come is told by the numbers.
+    let expected = sent * (u64::from(devices) - 1);
+    let arrived = async {
+        while total.load(Ordering::Relaxed) < expected {
+            sleep(LOOK).await;
+        }
+    };
+    let _ = timeout(GRACE, arrived).await;
     let written = epoch.elapsed();
-    // Readers end when all of their user's messages have come or nothing comes any more; the server's end tells them.
-    sleep(Duration::from_secs(1)).await;
+    // The readers end with the server.
     let busy = relay.processor()?.saturating_sub(used);
     relay.kill().await?;
     let mut latencies: Vec<Duration> = Vec::new();
@@ -137,6 +149,7 @@ pub(crate) async fn flow(
     Ok(Flow {
         sent,
         delivered,
+        sent_per_second: sent as f64 / written.as_secs_f64(),
         deliveries_per_second: delivered as f64 / written.as_secs_f64(),
         p50_ms: percentile(&latencies, 50),
         p99_ms: percentile(&latencies, 99),
@@ -237,7 +250,7 @@ async fn write(
 async fn receive(
     mut stream: Stream,
     epoch: Instant,
-    arrived: &AtomicU64,
+    [arrived, total]: [&AtomicU64; 2],
     others: u64,
     free: &Semaphore,
 ) -> Vec<Duration> {
@@ -245,6 +258,7 @@ async fn receive(
     let counted = client::read_until(&mut stream, |text| {
         if let Some(sent) = client::sent(text) {
             latencies.push(epoch.elapsed().saturating_sub(sent));
+            total.fetch_add(1, Ordering::Relaxed);
             if (arrived.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(others) {
                 free.add_permits(1);
             }
