@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use crate::log::Log;
-use crate::log::core::{Clock, Sums, Verdict, Witness};
+use crate::log::core::{Clock, Sums, Verdict, Witness, is_whole};
 use crate::user::Owner;
 
 /// A file may change although no clock does.
@@ -84,6 +84,7 @@ impl Comparison {
             return None;
         }
         counts.last = match log.sums(owner).await {
+            Ok((_, sums)) if !is_whole(&sums) => None,
             Ok((clock, sums)) => Some(Arc::new(Counted { at: Instant::now(), clock, sums })),
             Err(error) => {
                 warn!(%error, "the log cannot be added up");

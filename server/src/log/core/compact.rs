@@ -8,6 +8,11 @@ use std::hash::Hash;
 use crsqlite_sync::rules::{self, Rule};
 use crsqlite_sync::wire::{Change, Pk, SENTINEL, Value};
 
+/// The entries of one row, in bytes, and how many there may be. A row is read and told as a whole, whatever else is cut, so
+/// who could make one of any size could fill a relay's memory with it. A single entry may be larger.
+const MOST_ROW_BYTES: usize = 16 << 20;
+const MOST_ROW_ENTRIES: usize = 4_096;
+
 /// A stored entry of a row that incoming changes touch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -19,6 +24,8 @@ pub struct Entry {
     pub cl: i64,
     /// Names the value: two entries have equal names only if the values are bitwise equal. See [`exact`].
     pub value: String,
+    /// About how many bytes the value has.
+    pub size: usize,
 }
 
 /// What an append does.
@@ -28,7 +35,7 @@ pub struct Plan {
     pub delete: Vec<i64>,
     /// Indices of the incoming changes that come, in their order; each takes the next offset.
     pub insert: Vec<usize>,
-    /// Indices of the incoming changes that would come if the user had room for them.
+    /// Indices of the incoming changes that would come if the user, or the row, had room for them.
     pub refuse: Vec<usize>,
 }
 
@@ -47,8 +54,8 @@ pub fn compact(existing: &[Entry], incoming: &[Change], name: impl Fn(&Value) ->
     compact_within(None, existing, incoming, name)
 }
 
-/// Like [`compact`], where the log may grow by `room` entries only. A row that would make it grow by more is refused as a
-/// whole; one that does not make it grow always arrives.
+/// Like [`compact`], where the log may grow by `room` entries only. A row that would make it grow by more, or that would grow
+/// beyond what one row may have, is refused as a whole; one that does not grow always arrives.
 pub fn compact_within(
     room: Option<u64>,
     existing: &[Entry],
@@ -62,6 +69,7 @@ pub fn compact_within(
             cid: &entry.cid,
             col_version: entry.col_version,
             cl: entry.cl,
+            size: entry.size,
         });
     }
     for (index, change) in incoming.iter().enumerate().filter(|(_, change)| change.cl > 0) {
@@ -70,6 +78,7 @@ pub fn compact_within(
             cid: &change.cid,
             col_version: change.col_version,
             cl: change.cl,
+            size: change.val.wire_size(),
         });
     }
     let mut rows: Vec<_> = rows.into_values().collect();
@@ -81,7 +90,7 @@ pub fn compact_within(
             (HashSet::new(), row.iter().filter(|c| c.from.index().is_none()).count());
         survivors(&row, &name, &mut surviving);
         let growth = u64::try_from(surviving.len().saturating_sub(before)).unwrap_or(u64::MAX);
-        if growth > 0 && left.is_some_and(|left| growth > left) {
+        if growth > 0 && left.is_some_and(|left| growth > left) || is_too_large(&row, &surviving) {
             let (mut old, mut new): (Vec<_>, Vec<_>) = (Vec::new(), Vec::new());
             row.iter().for_each(|c| {
                 if c.from.index().is_none() { old.push(c.from.id()) } else { new.push(c.from.id()) }
@@ -106,6 +115,20 @@ pub fn compact_within(
         insert: among(&stays),
         refuse: among(&refused),
     }
+}
+
+/// Whether a row grows beyond what one may have.
+fn is_too_large(row: &[Candidate<'_>], surviving: &HashSet<Id>) -> bool {
+    let bytes = |stays: &dyn Fn(&Candidate<'_>) -> bool| -> usize {
+        row.iter().filter(|c| stays(c)).map(|c| c.cid.len().saturating_add(c.size)).sum()
+    };
+    let was_there = |c: &Candidate<'_>| c.from.index().is_none();
+    let (entries, entries_before) = (surviving.len(), row.iter().filter(|c| was_there(c)).count());
+    if entries > MOST_ROW_ENTRIES && entries > entries_before {
+        return true;
+    }
+    let after = bytes(&|c| surviving.contains(&c.from.id()));
+    entries > 1 && after > MOST_ROW_BYTES && after > bytes(&was_there)
 }
 
 #[derive(Clone, Copy)]
@@ -143,6 +166,7 @@ struct Candidate<'a> {
     cid: &'a str,
     col_version: i64,
     cl: i64,
+    size: usize,
 }
 
 /// Adds what stays of one row; `row` has the log's entries first, then the message's in their order.
@@ -218,6 +242,7 @@ mod tests {
             col_version: change.col_version,
             cl: change.cl,
             value: exact(&change.val),
+            size: change.val.wire_size(),
         };
         changes.iter().zip(1..).map(entry).collect()
     }
@@ -318,5 +343,35 @@ mod tests {
         let newer = Change { col_version: 3, ..of(1, "a", 1) };
         let plan = compact_within(Some(0), &there, &[newer.clone(), newer], exact);
         assert_eq!((plan.delete, plan.insert, plan.refuse), (vec![1], vec![0], vec![]));
+    }
+    #[test]
+    fn a_row_grows_only_so_far_but_one_entry_of_any_size_and_a_smaller_row_always_arrive() {
+        let text =
+            |cid: &str, col_version, bytes| change(cid, 1, col_version, Value::Text("x".repeat(bytes)));
+        let half = MOST_ROW_BYTES / 2;
+        let plan = compact(&[], &[text("a", 1, half), text("b", 1, half), int_of("c")], exact);
+        assert_eq!((plan.insert, plan.refuse), (vec![], vec![0, 1, 2]), "as a whole");
+        let there = stored(&[text("a", 1, half)]);
+        assert_eq!(compact(&there, &[text("b", 1, half)], exact).refuse, [0]);
+        assert_eq!(compact(&there, &[text("a", 1, 1), text("b", 1, half)], exact).refuse, [0, 1], "nor a tie");
+        assert_eq!(compact(&there, &[text("a", 2, 1), text("b", 1, half)], exact).insert, [0, 1]);
+        assert_eq!(compact(&[], &[text("a", 1, 3 * half)], exact).insert, [0], "what is one message");
+        let grown = stored(&[text("a", 1, half), text("b", 1, half + 1)]);
+        assert_eq!(
+            compact(&grown, &[text("b", 2, half)], exact).insert,
+            [0],
+            "from before there was a bound"
+        );
+        assert_eq!(compact(&grown, &[sentinel(2)], exact).delete, [1, 2]);
+
+        let wide: Vec<Change> = (0..MOST_ROW_ENTRIES).map(|n| int_of(&format!("c{n}"))).collect();
+        assert_eq!(compact(&[], &wide, exact).insert.len(), MOST_ROW_ENTRIES);
+        let there = stored(&wide);
+        assert_eq!(compact(&there, &[int_of("one more")], exact).refuse, [0]);
+        assert_eq!(compact(&there, &[change("c7", 1, 2, int(8))], exact).insert, [0]);
+    }
+
+    fn int_of(cid: &str) -> Change {
+        change(cid, 1, 1, int(7))
     }
 }

@@ -11,13 +11,25 @@ use super::clock::Clock;
 /// The statements of so many devices are remembered, the latest.
 const WITNESSES: usize = 16;
 
+/// A log with more tables than this, or with more bytes in their names, is not compared: the sums are kept in memory.
+const MOST_TABLES: usize = 4_096;
+const MOST_NAME_BYTES: usize = 1 << 20;
+
 /// The sums of each table of a log.
 pub type Sums = BTreeMap<String, TableDigest>;
+
+/// Whether these are the sums of all tables, or there were too many.
+#[must_use]
+pub fn is_whole(sums: &Sums) -> bool {
+    sums.len() <= MOST_TABLES && sums.keys().map(String::len).sum::<usize>() <= MOST_NAME_BYTES
+}
 
 /// Adds up a log. Entries of one row come together.
 #[derive(Debug, Default)]
 pub struct Counter {
     sums: Sums,
+    /// The bytes of the tables' names.
+    names: usize,
     row: Option<Row>,
 }
 
@@ -45,10 +57,16 @@ impl Counter {
     fn end_row(&mut self) {
         let Some(row) = self.row.take() else { return };
         let columns = row.columns.iter().map(|(cid, version)| (cid.as_str(), *version, &Value::Null));
+        if self.sums.len() > MOST_TABLES || self.names > MOST_NAME_BYTES {
+            return;
+        }
+        if !self.sums.contains_key(&row.table) {
+            self.names = self.names.saturating_add(row.table.len());
+        }
         self.sums.entry(row.table.clone()).or_default().add_row(&row.table, &row.pk, row.cl, columns);
     }
 
-    /// The sums; of the values only who knows the columns' affinities can tell.
+    /// The sums, not [whole](is_whole) if there are too many; of the values only who knows the columns' affinities can tell.
     #[must_use]
     pub fn finish(mut self) -> Sums {
         self.end_row();
@@ -231,6 +249,23 @@ mod tests {
         let mut witness = Witness::default();
         compare(&mut witness, (1, 1), &[("t", sums(8, 1))]);
         assert_eq!(compare(&mut witness, (2, 1), &[("t", sums(7, 2))]), (none(), none()));
+    }
+
+    #[test]
+    fn of_a_log_with_too_many_tables_it_is_only_known_that_they_are_too_many() {
+        let pk = Pk::pack(&[Value::Integer(1)]).unwrap();
+        let sums = |tables: usize, length: usize| {
+            let mut counter = Counter::default();
+            for table in 0..tables {
+                counter.add(&format!("{table:0length$}"), &pk, "a", 1, 1);
+            }
+            counter.finish()
+        };
+        assert!(is_whole(&sums(MOST_TABLES, 9)));
+        let many = sums(MOST_TABLES * 3, 9);
+        assert!(!is_whole(&many) && many.len() == MOST_TABLES + 1);
+        let long = sums(100, 60_000);
+        assert!(!is_whole(&long) && long.len() < 30);
     }
 
     #[test]

@@ -42,6 +42,7 @@ impl Ledger {
                 col_version: change.col_version,
                 cl: change.cl,
                 value: exact(&change.val),
+                size: change.val.wire_size(),
             })
             .collect();
         let plan = compact_within(self.room(), &existing, changes, exact);

@@ -11,7 +11,7 @@ mod records;
 
 pub use clock::{Clock, RUNS_KEPT, RunStart, Start};
 pub use compact::{Entry, Plan, compact, compact_within, exact};
-pub use digest::{Counter, Sums, Verdict, Witness};
+pub use digest::{Counter, Sums, Verdict, Witness, is_whole};
 pub use ledger::Ledger;
 pub use page::{Cut, Feed, Item, Page, Query};
 pub use records::{ACCEPTED_KEPT, Judgement, Kind, Known, Outcome, Put, Record, StoredRecord, judge};

@@ -156,16 +156,18 @@ impl Transaction for Statements<'_> {
             });
             // CROSS JOIN: SQLite keeps this order, one look into the index per key.
             query.push(
-                ") SELECT e.place, e.tbl, e.pk, e.cid, e.col_version, e.cl, coalesce(e.digest, e.val)
+                ") SELECT e.place, e.tbl, e.pk, e.cid, e.col_version, e.cl, coalesce(e.digest, e.val),
+                        octet_length(e.val)
                  FROM key CROSS JOIN entry e ON e.tbl = key.tbl AND e.pk = key.pk AND e.log = ",
             );
             query.push_bind(log).push(" ORDER BY e.place");
-            type Row = (i64, String, Vec<u8>, String, i64, i64, String);
+            type Row = (i64, String, Vec<u8>, String, i64, i64, String, i64);
             let rows: Vec<Row> = query.build_query_as().fetch_all(&mut *self.0).await?;
-            for (offset, table, pk, cid, col_version, cl, value) in rows {
+            for (offset, table, pk, cid, col_version, cl, value, size) in rows {
                 let pk = Pk::parse(&pk).ok_or(Error::CorruptLog("pk"))?;
                 let value = names::of_stored(value)?;
-                entries.push(Entry { offset, table, pk, cid, col_version, cl, value });
+                let size = usize::try_from(size).unwrap_or(usize::MAX);
+                entries.push(Entry { offset, table, pk, cid, col_version, cl, value, size });
             }
         }
         Ok(entries)
