@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
@@ -31,6 +31,7 @@ use tracing::{debug, error};
 
 use crate::address::Host;
 use crate::door::Peer;
+use crate::flow::Gate;
 use crate::http::App;
 use crate::places::{Place, Places};
 
@@ -72,7 +73,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, router: Router, 
         };
         // Frames are small and wait for nothing.
         let _ = stream.set_nodelay(true);
-        let stream = Held { stream, _held: (place, slot) };
+        let stream = Held { stream, gate: Gate::default(), _held: (place, slot) };
         let head = app.config.handshake_timeout;
         connections.spawn(connection(stream, address, head, router.clone(), shutdown.clone()));
     }
@@ -98,8 +99,10 @@ async fn connection(
     router: Router,
     shutdown: CancellationToken,
 ) {
+    let flow = stream.gate.flow();
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(address));
+        request.extensions_mut().insert(flow.clone());
         router.clone().oneshot(request.map(Body::new))
     });
     let serving = http1::Builder::new()
@@ -157,6 +160,7 @@ pub(crate) async fn body_in_time(State(app): State<Arc<App>>, request: Request, 
 /// A stream that holds places as long as it is open, also when it has become a socket.
 struct Held {
     stream: TcpStream,
+    gate: Gate,
     _held: (Option<Place<Host>>, tokio::sync::OwnedSemaphorePermit),
 }
 
@@ -166,7 +170,11 @@ impl AsyncRead for Held {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        ready!(self.gate.poll_open(context));
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.gate.has_read(buffer.filled().len().saturating_sub(before));
+        read
     }
 }
 

@@ -24,6 +24,7 @@ use crate::address::{self, Host};
 use crate::auth::{self, Refusal};
 use crate::clock::now_seconds;
 use crate::config::Config;
+use crate::flow::Flow;
 use crate::http::App;
 use crate::origin;
 use crate::outbox::End;
@@ -48,6 +49,7 @@ pub(crate) struct Visitor {
     /// The application that the path names.
     namespace: Option<String>,
     host: Host,
+    flow: Flow,
 }
 
 /// Where a token was found. No page can make a browser send an `Authorization` header that it does not know itself.
@@ -83,6 +85,14 @@ pub(crate) enum Turned {
 pub(crate) struct Seat {
     _slot: OwnedSemaphorePermit,
     _place: Place<Host>,
+    flow: Flow,
+}
+
+impl Seat {
+    /// It is this user's from now on.
+    pub(crate) fn belongs_to(&self, owner: &Owner, app: &App) {
+        self.flow.belongs_to(owner, &app.pace);
+    }
 }
 
 impl Visitor {
@@ -134,7 +144,7 @@ impl Visitor {
         };
         let place = app.places.enter(self.host).ok_or_else(|| full("max-connections-per-address"))?;
         let slot = Arc::clone(&app.slots).try_acquire_owned().map_err(|_| full("max-connections"))?;
-        Ok(Seat { _slot: slot, _place: place })
+        Ok(Seat { _slot: slot, _place: place, flow: self.flow.clone() })
     }
 
     /// Counts a failure. A host of which too many have failed is told to come later; a good token is never turned away for
@@ -160,7 +170,8 @@ impl FromRequestParts<Arc<App>> for Visitor {
         let peer = parts.extensions.get().map_or(IpAddr::from([0, 0, 0, 0]), |Peer(address)| *address);
         let host = Host::of(address::client(peer, &parts.headers, &app.config.trusted_proxy));
         let page = origin::is_allowed(&parts.headers, &app.config.allow_origin);
-        Ok(Visitor { token: token(&parts.headers), page, namespace, host })
+        let flow = parts.extensions.get().cloned().unwrap_or_default();
+        Ok(Visitor { token: token(&parts.headers), page, namespace, host, flow })
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -66,7 +66,7 @@ pub(crate) struct App {
     pub(crate) places: Places<Host>,
     /// What came of each address without a good token.
     pub(crate) refusals: Rates<Host>,
-    pub(crate) pace: Pace,
+    pub(crate) pace: Arc<Pace>,
     /// Turns to decode what is large.
     pub(crate) heavy: Semaphore,
     pub(crate) drain: Drain,
@@ -103,7 +103,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     }
     router
         .layer(from_fn_with_state(Arc::clone(&app), body_in_time))
-        .layer(map_response_with_state(Arc::clone(&app), count))
+        .layer(from_fn_with_state(Arc::clone(&app), count))
         .with_state(app)
 }
 
@@ -119,8 +119,16 @@ pub(crate) fn metrics_router(app: Arc<App>) -> Router {
     status::health_routes().merge(status::metrics_route()).with_state(app)
 }
 
-async fn count(State(app): State<Arc<App>>, response: Response) -> Response {
-    app.metrics.answered(response.status().as_u16());
+/// Counts by the pattern of the path: what people put into its place is nobody's label.
+async fn count(
+    State(app): State<Arc<App>>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
+    app.metrics.answered(route, response.status().as_u16());
     response
 }
 

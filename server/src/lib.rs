@@ -19,6 +19,7 @@ pub mod descriptors;
 mod door;
 mod drain;
 mod error;
+mod flow;
 mod http;
 pub mod inspect;
 pub mod log;

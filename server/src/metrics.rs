@@ -85,7 +85,7 @@ pub(crate) struct Metrics {
     pub(crate) overflows: Counter,
     storage_errors: Counter,
     limited: Family<Label<&'static str>, Counter>,
-    http: Family<Label<u16>, Counter>,
+    http: Family<[(&'static str, String); 2], Counter>,
 }
 
 impl Metrics {
@@ -124,7 +124,7 @@ impl Metrics {
         registry.register("closes", "Connections that ended, by the close code", m.closes.clone());
         registry.register("storage_errors", "What the storage did not do", m.storage_errors.clone());
         registry.register("limited", "What a limit refused, by limit", m.limited.clone());
-        registry.register("http_responses", "Answers over HTTP, by status", m.http.clone());
+        registry.register("http_responses", "Answers over HTTP, by route and status", m.http.clone());
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The version of the relay", build);
         metrics.registry = registry;
@@ -176,8 +176,10 @@ impl Metrics {
         self.limited.get_or_create(&[("limit", limit)]).inc();
     }
 
-    pub(crate) fn answered(&self, status: u16) {
-        self.http.get_or_create(&[("status", status)]).inc();
+    /// `route` is one of the router's.
+    pub(crate) fn answered(&self, route: &str, status: u16) {
+        let labels = [("route", route.to_owned()), ("status", status.to_string())];
+        self.http.get_or_create(&labels).inc();
     }
 }
 

@@ -12,6 +12,8 @@ use crate::outbox::{End, Outbox};
 use crate::rate::{Rate, Rates};
 use crate::user::Owner;
 
+/// What a message is wrapped in may be as much again.
+const WRAPPED: u64 = 2;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What all users have used up, each of their own.
@@ -19,6 +21,8 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(crate) struct Pace {
     messages: Rates<Owner>,
     bytes: Rates<Owner>,
+    /// Of sockets, with all that is around messages.
+    raw: Rates<Owner>,
     patience: Duration,
     burst: Duration,
 }
@@ -29,6 +33,7 @@ impl Pace {
         Pace {
             messages: Rates::new(Rate { amount: limits.rate_messages, per: SECOND, burst }),
             bytes: Rates::new(Rate { amount: limits.rate_bytes, per: SECOND, burst }),
+            raw: Rates::new(Rate { amount: limits.rate_bytes.saturating_mul(WRAPPED), per: SECOND, burst }),
             patience: limits.rate_patience,
             burst,
         }
@@ -38,6 +43,11 @@ impl Pace {
     fn take(&self, user: &Owner, bytes: usize, now: Instant) -> Duration {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.messages.take(user, 1, now).max(self.bytes.take(user, bytes, now))
+    }
+
+    /// Counts what has arrived on a user's sockets, whatever it is, and says how long not to read on.
+    pub(crate) fn raw(&self, user: &Owner, bytes: usize, now: Instant) -> Duration {
+        self.raw.take(user, u64::try_from(bytes).unwrap_or(u64::MAX), now)
     }
 
     /// Counts a request of a user, or says in how long it may come again. Then it is not counted.

@@ -89,7 +89,7 @@ impl Server {
             slots: Arc::new(Semaphore::new(config.limits.max_connections.min(Semaphore::MAX_PERMITS))),
             places: Places::new(config.limits.max_connections_per_address),
             refusals: Rates::new(Rate { amount: config.limits.rate_refusals, per: MINUTE, burst: MINUTE }),
-            pace: Pace::new(&config.limits),
+            pace: Arc::new(Pace::new(&config.limits)),
             heavy: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
             drain: Drain::default(),
             metrics,

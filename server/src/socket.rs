@@ -58,6 +58,7 @@ pub(crate) async fn serve(
                 app.metrics.limited("max-connections-per-user");
                 FULL
             })?;
+            seat.belongs_to(&guest.owner, &app);
             let presence = Presence::of(&app.metrics.connections);
             let (haste, user) = (Haste::default(), guest.owner);
             let reader = Reader { app: &app, outbox: &outbox, connection, user, member, malformed: 0, haste };

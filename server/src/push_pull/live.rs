@@ -23,13 +23,16 @@ use super::query::Query;
 use super::refused::Refused;
 use crate::auth::{self, Refusal};
 use crate::clock::now_seconds;
-use crate::door::{FULL, Guest, Visitor, bearer};
+use crate::door::{FULL, Guest, Seat, Visitor, bearer};
 use crate::http::{App, upgradable};
 use crate::metrics::Presence;
 use crate::outbox::{Bound, End, Outbox};
 use crate::pace::Haste;
 use crate::room::{Membership, Protocol};
 use crate::socket::{CLOSE_DEADLINE, FAR_FUTURE, SILENT, TOO_BIG, broken, bytes_of, write};
+
+/// Pings of a client that has not said yet whose it is.
+const FRAMES_OF_NOBODY: u32 = 16;
 
 /// The upgrade is always accepted: a browser sees a close code, but never the status of a refused upgrade.
 pub(super) async fn upgrade(
@@ -55,12 +58,14 @@ async fn serve(app: Arc<App>, socket: WebSocket, connection: u64, visitor: Visit
     let (sink, mut stream) = socket.split();
     let reader = async {
         match app.drain.refusal(connection).map_or_else(|| visitor.seat(&app), Err) {
-            Ok(_seat) => {
+            Ok(seat) => {
                 let _presence = Presence::of(&app.metrics.connections);
-                let standing = Standing::Unknown { until: Instant::now() + app.config.auth_timeout };
+                let until = Instant::now() + app.config.auth_timeout;
+                let standing = Standing::Unknown { until, frames: 0 };
                 let (malformed, haste) = Default::default();
                 let (app, outbox) = (&app, &outbox);
-                let mut reader = Reader { app, outbox, connection, visitor, standing, malformed, haste };
+                let mut reader =
+                    Reader { app, outbox, connection, visitor, seat, standing, malformed, haste };
                 if let Some(guest) = guest {
                     reader.let_in(&guest);
                 }
@@ -78,7 +83,7 @@ async fn serve(app: Arc<App>, socket: WebSocket, connection: u64, visitor: Visit
 /// Whose connection it is.
 enum Standing {
     /// Nobody's yet: it has to say so in time.
-    Unknown { until: Instant },
+    Unknown { until: Instant, frames: u32 },
     /// A user's, until the token expires.
     Known { member: Membership, until: Instant },
 }
@@ -86,7 +91,7 @@ enum Standing {
 impl Standing {
     fn until(&self) -> Instant {
         match self {
-            Standing::Unknown { until } | Standing::Known { until, .. } => *until,
+            Standing::Unknown { until, .. } | Standing::Known { until, .. } => *until,
         }
     }
 }
@@ -96,6 +101,7 @@ struct Reader<'a> {
     outbox: &'a Arc<Outbox>,
     connection: u64,
     visitor: Visitor,
+    seat: Seat,
     standing: Standing,
     malformed: usize,
     haste: Haste,
@@ -151,9 +157,19 @@ impl Reader<'_> {
         }
     }
 
-    /// Nobody's frames count for nobody. False at the end.
+    /// Nobody's frames count for nobody, and are few. False at the end.
     async fn keep_pace(&mut self, bytes: usize) -> bool {
-        let Standing::Known { member, .. } = &self.standing else { return true };
+        let member = match &mut self.standing {
+            Standing::Known { member, .. } => member,
+            Standing::Unknown { frames, .. } if *frames < FRAMES_OF_NOBODY => {
+                *frames += 1;
+                return true;
+            }
+            Standing::Unknown { .. } => {
+                self.turn_away();
+                return false;
+            }
+        };
         self.haste.keep(self.app, self.outbox, &member.room().user.owner, bytes).await
     }
 
@@ -170,7 +186,10 @@ impl Reader<'_> {
                 Span::current().record("user", room.user.tag());
                 let most = self.app.config.limits.max_connections_per_user;
                 match room.join(Arc::clone(self.outbox), most, Protocol::PushPull) {
-                    Some(member) => self.standing = Standing::Known { member, until: expires },
+                    Some(member) => {
+                        self.seat.belongs_to(&guest.owner, self.app);
+                        self.standing = Standing::Known { member, until: expires };
+                    }
                     None => {
                         self.app.metrics.limited("max-connections-per-user");
                         self.outbox.end(FULL);

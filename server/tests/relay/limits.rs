@@ -197,6 +197,53 @@ async fn pings_are_messages_too() {
 }
 
 #[tokio::test]
+async fn nobody_may_ping_for_long() {
+    use futures_util::SinkExt as _;
+    use tokio_tungstenite::tungstenite::Message;
+    let directory = tempfile::tempdir().unwrap();
+    let relay = start(&directory, &["--auth-timeout", "1h"]).await;
+    let mut socket = Device::connect_to(relay.address, "/sync/ws", &[], 1).await;
+    for _ in 0..100 {
+        if socket.socket.send(Message::Ping(vec![7].into())).await.is_err() {
+            break;
+        }
+    }
+    assert_eq!(socket.closed().await, (4001, "token missing".into()));
+}
+
+#[tokio::test]
+async fn frames_that_make_no_message_are_read_no_faster_than_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let relay = start(&directory, &["--rate-bytes", "20000", "--rate-burst", "1s"]).await;
+    let mut bob = relay.device("bob", 2).await;
+    let (mut from, mut to) = TcpStream::connect(relay.address).await.unwrap().into_split();
+    let upgrade = format!(
+        "GET /api/v1/sync HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Cookie: auth_token={}\r\n\r\n",
+        relay.address,
+        token("alice", 600)
+    );
+    to.write_all(upgrade.as_bytes()).await.unwrap();
+    let mut chunk = [0; 4096];
+    let length = timeout(PATIENCE, from.read(&mut chunk)).await.unwrap().unwrap();
+    assert!(chunk[..length].starts_with(b"HTTP/1.1 101 "));
+    // A text in 20,000 parts without content, and a last one: 120,000 bytes, of which 40,000 may come at once and in a second.
+    let part = |first: u8| [first, 0x80, 0, 0, 0, 0];
+    let mut flood = part(0x01).to_vec();
+    (0..20_000).for_each(|_| flood.extend(part(0x00)));
+    flood.extend(part(0x80));
+    let begun = Instant::now();
+    let sending = tokio::spawn(async move { to.write_all(&flood).await.map(|()| to) });
+    bob.expect_nothing().await;
+    assert!(begun.elapsed() < Duration::from_millis(1_000), "others are not slowed down");
+    let length = timeout(PATIENCE, from.read(&mut chunk)).await.expect("an answer").unwrap();
+    assert!(String::from_utf8_lossy(&chunk[..length]).contains("malformed-message"));
+    assert!(begun.elapsed() >= Duration::from_millis(1_200), "{:?}", begun.elapsed());
+    sending.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn an_address_that_keeps_coming_without_a_good_token_is_told_to_come_later_and_good_ones_pass() {
     let directory = tempfile::tempdir().unwrap();
     let relay = start(&directory, &["--rate-refusals", "3"]).await;

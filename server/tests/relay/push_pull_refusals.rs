@@ -263,6 +263,8 @@ async fn who_has_no_room_is_told_so_record_by_record_and_may_change_and_delete()
         "crsqlite_relay_rows_total{outcome=\"stored\"} 2",
         "crsqlite_relay_rows_total{outcome=\"dominated\"} 1",
         "crsqlite_relay_rows_total{outcome=\"rejected\"} 1",
+        "crsqlite_relay_http_responses_total{route=\"/sync/push\",status=\"200\"} 1",
+        "crsqlite_relay_http_responses_total{route=\"/sync/ws\",status=\"101\"} 1",
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }

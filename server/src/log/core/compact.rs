@@ -353,7 +353,11 @@ mod tests {
         assert_eq!((plan.insert, plan.refuse), (vec![], vec![0, 1, 2]), "as a whole");
         let there = stored(&[text("a", 1, half)]);
         assert_eq!(compact(&there, &[text("b", 1, half)], exact).refuse, [0]);
-        assert_eq!(compact(&there, &[text("a", 1, 1), text("b", 1, half)], exact).refuse, [0, 1], "nor a tie");
+        assert_eq!(
+            compact(&there, &[text("a", 1, 1), text("b", 1, half)], exact).refuse,
+            [0, 1],
+            "nor a tie"
+        );
         assert_eq!(compact(&there, &[text("a", 2, 1), text("b", 1, half)], exact).insert, [0, 1]);
         assert_eq!(compact(&[], &[text("a", 1, 3 * half)], exact).insert, [0], "what is one message");
         let grown = stored(&[text("a", 1, half), text("b", 1, half + 1)]);
