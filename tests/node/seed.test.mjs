@@ -6,9 +6,12 @@ import { device, exact, until } from "./harness.mjs";
 import { SeedPeer } from "./seed-peer.mjs";
 import { storingRelay } from "./storing.mjs";
 
+/** Which relays there are, as arguments. */
+const RELAYS = [["stores"], ["stores nothing", "--no-store", "--jwt-secret", "a secret of this test, long enough"]];
+
 const T = ["CREATE TABLE t (id INTEGER PRIMARY KEY NOT NULL, a TEXT, b INTEGER)", "CREATE TABLE tags (name TEXT PRIMARY KEY NOT NULL)"];
 
-for (const [how, ...args] of [["stores"], ["stores nothing", "--no-store", "--jwt-secret", "a secret of this test, long enough"]]) {
+for (const [how, ...args] of RELAYS) {
   test(`a peer that knows only the seed keeps in step with our client over a relay that ${how}`, async (t) => {
     const relay = await storingRelay({ args });
     t.after(() => relay.stop());
@@ -78,5 +81,43 @@ for (const [how, ...args] of [["stores"], ["stores nothing", "--no-store", "--jw
     assert.deepEqual(await exact(others.db, "t"), [], "another user's device has heard something");
     seed.disconnect();
     await Promise.all([ours, others].map(({ client }) => client.stop()));
+  });
+}
+
+const PAGE = "YWJjZGVmZ2hpamtsbW5vcA==";
+const message = (pk, content, db_version) => ({ table: "messages", pk, cid: "content", val: content, col_version: 1, db_version, site_id: PAGE, cl: 1, seq: 0 });
+const frame = (type, payload) => JSON.stringify({ type, version: 1, siteId: PAGE, timestamp: 1701388800000, payload });
+
+for (const [how, ...args] of RELAYS) {
+  test(`the page's own examples, letter by letter, reach a database over a relay that ${how}`, async (t) => {
+    const relay = await storingRelay({ args });
+    t.after(() => relay.stop());
+    const ours = await device(null, ["CREATE TABLE messages (id TEXT PRIMARY KEY NOT NULL, content TEXT)"], { transport: await relay.transport("alice") });
+    const socket = await relay.socket("alice");
+    const heard = [];
+    socket.onmessage = ({ data }) => heard.push(JSON.parse(data));
+    const came = (type) => until(() => heard.some((one) => one.type === type), `a ${type} comes`);
+    const held = async () => (await ours.db.execA("SELECT id, content FROM messages ORDER BY id")) ?? [];
+
+    // Its keys are the bare text, not what cr-sqlite packs.
+    socket.send(frame("sync_push", { changes: [message("bXNnLTY3ODkw", "New message", 50)], baseVersion: 49 }));
+    await until(async () => (await held()).length === 1);
+    await came("sync_ack");
+    const { payload: ack } = heard.find(({ type }) => type === "sync_ack");
+    assert.equal(ack.receivedVersion, 50);
+    assert.equal(ack.appliedCount, 1);
+    // And the answer to what it is asked.
+    heard.length = 0;
+    socket.send(frame("sync_request", { sinceVersion: 0 }));
+    await came("sync_request");
+    await came("sync_response");
+    socket.send(frame("sync_response", { changes: [message("bXNnLTEyMzQ1", "Hello!", 42)], currentVersion: 50 }));
+    await until(async () => (await held()).length === 2);
+    assert.deepEqual(await held(), [["msg-12345", "Hello!"], ["msg-67890", "New message"]]);
+    const { payload: answer } = heard.find(({ type }) => type === "sync_response");
+    assert.deepEqual(answer.changes.map(({ table, cid, val }) => [table, cid, val]), [["messages", "content", "New message"]]);
+    assert.deepEqual([ours.client.status.quarantined, ours.errors.map(String)], [0, []]);
+    socket.close();
+    await ours.client.stop();
   });
 }
