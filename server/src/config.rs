@@ -3,6 +3,7 @@
 
 mod file;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -165,9 +166,47 @@ pub struct Config {
 
 #[derive(Debug, Clone, Args)]
 pub struct Storage {
-    /// The database file; made if there is none.
-    #[arg(long, env = "CRSQLITE_RELAY_DATABASE", value_name = "PATH", default_value = "crsqlite-relay.db")]
-    pub database: PathBuf,
+    /// The database: a file, made if there is none, which one relay uses alone; or the URL of a PostgreSQL database
+    /// (`postgres://user@host/name`), which any number of relays may share.
+    #[arg(
+        long,
+        env = "CRSQLITE_RELAY_DATABASE",
+        hide_env_values = true,
+        value_name = "PATH|URL",
+        default_value = "crsqlite-relay.db"
+    )]
+    pub database: Database,
+    /// Connections to PostgreSQL at most, beside the one that listens to the other relays.
+    #[arg(long, env = "CRSQLITE_RELAY_DATABASE_CONNECTIONS", value_name = "COUNT", default_value_t = 10)]
+    pub database_connections: u32,
+}
+
+/// Where the logs are.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Database {
+    File(PathBuf),
+    /// The URL, which may hold a password.
+    Postgres(String),
+}
+
+impl From<OsString> for Database {
+    fn from(text: OsString) -> Self {
+        match text.to_str() {
+            Some(url) if ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) => {
+                Database::Postgres(url.to_owned())
+            }
+            _ => Database::File(text.into()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Database::File(path) => f.debug_tuple("File").field(path).finish(),
+            Database::Postgres(_) => f.debug_tuple("Postgres").finish_non_exhaustive(),
+        }
+    }
 }
 
 /// What is written to standard error. Never a token, a secret, a user's name or what a user has written.

@@ -30,6 +30,8 @@ pub enum Error {
     CorruptLog(&'static str),
     #[error("cannot back up to {}: {source}", path.display())]
     Backup { path: PathBuf, source: io::Error },
+    #[error("the logs are in PostgreSQL, and pg_dump copies them")]
+    NoFile,
     #[error("no relay at {0} says that it is ready")]
     NotReady(SocketAddr),
     #[error("cannot write: {0}")]
@@ -86,6 +88,7 @@ impl Error {
             Error::OlderDatabase(_) => "older-database",
             Error::BadNamespace(_) => "bad-namespace",
             Error::Backup { .. } => "backup-failed",
+            Error::NoFile => "no-file",
             Error::NotReady(_) => "not-ready",
             Error::Output(_) => "output-failed",
             Error::NotStored => "not-stored",
@@ -115,6 +118,7 @@ impl Error {
             | Error::NotStored
             | Error::Output(_)
             | Error::Backup { .. }
+            | Error::NoFile
             | Error::NoSecret
             | Error::SecretFile { .. }
             | Error::KeyFile { .. }

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use crsqlite_relay::auth::{Auth, Source};
 use crsqlite_relay::backup::back_up;
-use crsqlite_relay::config::{Command, Config, InspectArgs, Invocation, LogFormat, Logging, TokenArgs};
+use crsqlite_relay::config::{
+    BackupArgs, Command, Config, Database, InspectArgs, Invocation, LogFormat, Logging, TokenArgs,
+};
 use crsqlite_relay::descriptors::raise_limit;
 use crsqlite_relay::inspect::{self, Listing};
-use crsqlite_relay::log::{Log as _, SqliteLog, SqliteView};
+use crsqlite_relay::log::SqliteView;
 use crsqlite_relay::user::Owner;
-use crsqlite_relay::{Error, Server, dev_secret, given_secret};
+use crsqlite_relay::{Error, Server, dev_secret, given_secret, open_log};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -28,7 +30,10 @@ async fn main() -> ExitCode {
     let done = match cli.command {
         None => serve(cli.config).await,
         Some(Command::Token(arguments)) => print_token(arguments).await,
-        Some(Command::Backup(arguments)) => back_up(&arguments.storage.database, &arguments.to).await,
+        Some(Command::Backup(BackupArgs { to, storage, .. })) => match storage.database {
+            Database::File(path) => back_up(&path, &to).await,
+            Database::Postgres(_) => Err(Error::NoFile),
+        },
         Some(Command::Inspect(arguments)) => look_into(arguments).await,
         Some(Command::Ready(config)) => ask_ready(&config).await,
         Some(Command::Config(_)) => {
@@ -82,7 +87,8 @@ fn start_logging(logging: &Logging) -> Result<(), Error> {
 }
 
 async fn look_into(arguments: InspectArgs) -> Result<(), Error> {
-    let mut view = SqliteView::open(&arguments.storage.database).await?;
+    let Database::File(path) = &arguments.storage.database else { return Err(Error::NoFile) };
+    let mut view = SqliteView::open(path).await?;
     let mut out = BufWriter::new(std::io::stdout());
     let told = match arguments.sub {
         Some(sub) => {
@@ -129,8 +135,8 @@ async fn print_token(arguments: TokenArgs) -> Result<(), Error> {
     let secret = match given_secret(&arguments.secret)? {
         Some(given) => given,
         None => {
-            let log = SqliteLog::open(&arguments.storage.database).await?;
-            let secret = dev_secret(&log).await?;
+            let log = open_log(&arguments.storage, None).await?;
+            let secret = dev_secret(&*log).await?;
             log.close().await;
             secret
         }

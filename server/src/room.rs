@@ -3,12 +3,13 @@
 //! Entered by `socket`, found through `Rooms`.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use crsqlite_sync::wire::{
-    Body, Change, Message, Rejected, Row, RowCode, Run, SiteId, SyncPush, SyncRequest, SyncResponse,
+    Body, Change, Cursor, Message, Rejected, Row, RowCode, Run, SiteId, SyncPush, SyncRequest, SyncResponse,
     WireError,
 };
 use tokio::sync::{Mutex as OrderedMutex, Semaphore};
@@ -20,11 +21,11 @@ use crate::clock::now_ms;
 use crate::comparison::Comparison;
 use crate::error::Error;
 use crate::log::Log;
-use crate::log::core::{Appended, Start};
+use crate::log::core::{Appended, Clock, Item, Query, Start};
 use crate::metrics::{self, Metrics, Presence, RowFate};
 use crate::outbox::Outbox;
 use crate::push_pull;
-use crate::reply::{self, Hint, Origin};
+use crate::reply::{self, Hint, Origin, Stored};
 use crate::rooms::Rooms;
 use crate::user::User;
 
@@ -44,7 +45,9 @@ pub(crate) struct Room {
     pub(crate) answer_bytes: usize,
     /// Held from reading or writing the log until its messages are queued, so that every connection hears of offsets
     /// in their order. Fair: messages are taken in the order in which they came.
-    pub(crate) order: OrderedMutex<()>,
+    pub(crate) order: OrderedMutex<Told>,
+    /// Somebody will look soon how far the log has come.
+    looking: AtomicBool,
     members: Mutex<Members>,
     /// One for each request over HTTP that is under way.
     pub(crate) calls: Arc<Semaphore>,
@@ -54,6 +57,16 @@ pub(crate) struct Room {
     registry: Weak<Rooms>,
     /// Repeats the head while the room is in use.
     beat: OnceLock<AbortHandle>,
+}
+
+/// How far the connections have been told of the log; nothing before the first one came.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Option<Cursor>);
+
+impl Told {
+    pub(crate) fn set(&mut self, run: &Run, head: i64) {
+        self.0 = Some(Cursor { run: run.clone(), version: head, head: None });
+    }
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +116,7 @@ impl Room {
             run,
             answer_bytes,
             order: OrderedMutex::default(),
+            looking: AtomicBool::new(false),
             members: Mutex::default(),
             calls: Arc::new(Semaphore::new(CALLS)),
             comparison,
@@ -145,13 +159,79 @@ impl Room {
     }
 
     async fn repeat_head(&self) {
-        let _order = self.order.lock().await;
+        let mut told = self.order.lock().await;
+        if let Some(clock) = self.look_at_head(&mut told).await {
+            self.tell_others(None, &reply::head(&self.user, &self.run, &clock, Vec::new(), now_ms()));
+        }
+    }
+
+    /// Another server has written, or may have: the connections are told. Whoever asks for it while somebody is about to
+    /// look need not look as well.
+    pub(crate) async fn look(&self) {
+        if self.looking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut told = self.order.lock().await;
+        self.looking.store(false, Ordering::Release);
+        self.look_at_head(&mut told).await;
+    }
+
+    /// The first connection that comes sees from here on what is written.
+    pub(crate) async fn settle(&self) {
+        let mut told = self.order.lock().await;
+        if told.0.is_none() {
+            self.look_at_head(&mut told).await;
+        }
+    }
+
+    async fn look_at_head(&self, told: &mut Told) -> Option<Clock> {
         match self.log.clock(&self.user.owner).await {
             Ok(clock) => {
-                self.tell_others(None, &reply::head(&self.user, &self.run, &clock, Vec::new(), now_ms()))
+                self.catch_up(told, None, clock.run(&self.run), clock.head).await;
+                Some(clock)
             }
-            Err(error) => self.failed(&error, "cannot read the head"),
+            Err(error) => {
+                self.failed(&error, "cannot read the head");
+                None
+            }
         }
+    }
+
+    /// Tells all connections but one what was written to the log up to `head` and not told here: by another server, or in a
+    /// transaction of which nobody knew whether it was committed.
+    pub(crate) async fn catch_up(&self, told: &mut Told, except: Option<u64>, run: &Run, head: i64) {
+        let Some(cursor) = told.0.take() else { return told.set(run, head) };
+        told.set(run, head);
+        if cursor.run == *run && cursor.version >= head {
+            return;
+        }
+        let query = Query { records: true, ..Query::rows(self.answer_bytes) };
+        let feed = match self.log.feed(&self.user.owner, &Start::Cursor(Some(cursor)), &query).await {
+            Ok(feed) => feed,
+            Err(error) => {
+                // Whoever hears next of a higher head finds the gap and asks.
+                return self.failed(&error, "cannot read what was written elsewhere");
+            }
+        };
+        let whole = !feed.more || feed.current >= head;
+        let (mut rows, mut records) = (Vec::new(), Vec::new());
+        for item in feed.items.into_iter().filter(|item| item.offset() <= head) {
+            match item {
+                Item::Entry(change) => rows.push(change),
+                Item::Record(stored) => records.push(stored.record),
+            }
+        }
+        if feed.base >= head {
+            return;
+        }
+        debug!(rows = rows.len(), records = records.len(), "written elsewhere");
+        let now = now_ms();
+        if !(rows.is_empty() && records.is_empty()) {
+            self.tell_push_pull(except, || push_pull::news(&rows, &records, now));
+        }
+        // More than one message holds: the devices find the gap and ask, each for what it lacks.
+        let (rows, base) = if whole { (rows, feed.base) } else { (Vec::new(), head) };
+        self.tell_others(except, &reply::news(&self.user, rows, Stored { run, base, head }, now));
     }
 
     pub(crate) fn failed(&self, error: &Error, what: &str) {
@@ -276,13 +356,14 @@ impl Membership {
             None => None,
         };
         loop {
-            let order = room.order.lock().await;
+            let mut told = room.order.lock().await;
             let reading = room.log.page(&room.user.owner, &start, room.answer_bytes);
             let page = match room.metrics.answer.measure(reading).await {
                 Ok(page) => page,
                 Err(error) => return self.fail(from, request.reference.clone(), &error),
             };
             let (clock, more) = (page.clock.clone(), page.more);
+            room.catch_up(&mut told, Some(self.id), clock.run(&room.run), clock.head).await;
             start = Start::Offset(page.current);
             let verdict = counted.as_ref().and_then(|counted| {
                 room.comparison.verdict(counted, from, request, room.user.site_id, &room.run, &clock)
@@ -296,7 +377,7 @@ impl Membership {
             if seed_only && self.may_ask() {
                 self.reply(&reply::request(&room.user, &room.run, &clock, now_ms()));
             }
-            drop(order);
+            drop(told);
             if !seed_only || !more || !self.outbox.drained().await {
                 return;
             }
@@ -347,7 +428,7 @@ impl Membership {
     async fn store(&self, origin: Origin, rows: Vec<Row>, acknowledge: bool) {
         let room = &self.room;
         let (good, places, mut rejected) = sort(rows);
-        let _order = room.order.lock().await;
+        let mut told = room.order.lock().await;
         let storing = room.log.append(&room.user.owner, &room.run, &good);
         let appended = match room.metrics.append.measure(storing).await {
             Ok(appended) => appended,
@@ -358,6 +439,8 @@ impl Membership {
                 return self.fail(origin.site_id, origin.reference, &error);
             }
         };
+        room.catch_up(&mut told, None, &appended.run, appended.base).await;
+        told.set(&appended.run, appended.head);
         if !appended.refused.is_empty() {
             room.metrics.limited("max-rows-per-user");
             let over = appended.refused.iter().filter_map(|&index| places.get(index));

@@ -6,16 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crsqlite_sync::wire::Run;
+use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 
 use crate::comparison::Comparison;
-use crate::log::Log;
+use crate::log::{Heard, Log};
 use crate::metrics::Metrics;
 use crate::room::Room;
-use crate::user::{Owner, User};
+use crate::user::{Owner, OwnerDigest, User};
 
 /// Of how many users it is remembered what their devices have stated: devices seldom meet in a room.
 const COMPARISONS: usize = 10_000;
+
+/// So many rooms look at their logs at once, when words of other servers may have been missed.
+const LOOKS: usize = 16;
 
 /// Makes and finds rooms. A room lives while a connection, or a message under way, holds it; so a new connection never
 /// runs beside what an old one left unfinished.
@@ -27,7 +31,7 @@ pub(crate) struct Rooms {
     answer_bytes: usize,
     head_interval: Duration,
     metrics: Arc<Metrics>,
-    open: Mutex<HashMap<Owner, Weak<Room>>>,
+    open: Mutex<HashMap<OwnerDigest, Weak<Room>>>,
     comparisons: Mutex<HashMap<Owner, Arc<Comparison>>>,
     /// One log is added up at a time: the others who read are not to wait for it.
     counting: Arc<Semaphore>,
@@ -64,8 +68,9 @@ impl Rooms {
 
     /// The room of a verified user.
     pub(crate) fn room(self: &Arc<Self>, owner: &Owner) -> Arc<Room> {
+        let name = owner.digest();
         let mut open = self.open();
-        if let Some(room) = open.get(owner).and_then(Weak::upgrade) {
+        if let Some(room) = open.get(&name).and_then(Weak::upgrade) {
             return room;
         }
         let user = self.user(owner.clone());
@@ -75,7 +80,7 @@ impl Rooms {
         let (log, run) = (Arc::clone(&self.log), self.run.clone());
         let room = Room::new(user, log, run, self.answer_bytes, comparison, metrics, registry);
         let room = Arc::new(room);
-        open.insert(owner.clone(), Arc::downgrade(&room));
+        open.insert(name, Arc::downgrade(&room));
         room.start_beat(self.head_interval);
         room
     }
@@ -89,15 +94,34 @@ impl Rooms {
         Arc::clone(known.entry(owner.clone()).or_insert_with(make))
     }
 
-    /// Called by a room that ends. Another one of this user may have opened since: that one stays.
-    pub(crate) fn forget(&self, owner: &Owner) {
-        let mut open = self.open();
-        if open.get(owner).is_some_and(|room| room.strong_count() == 0) {
-            open.remove(owner);
+    /// Tells devices what the other servers on these logs have written, for ever.
+    pub(crate) async fn follow_others(self: Arc<Self>) {
+        loop {
+            let rooms = match self.log.hear().await {
+                Heard::Written(owner) => Vec::from_iter(self.open().get(&owner).cloned()),
+                Heard::Missed => self.open().values().cloned().collect(),
+            };
+            let looks = rooms.into_iter().map(|room| async move {
+                // Only where somebody is there to be told.
+                if let Some(room) = room.upgrade() {
+                    room.look().await;
+                }
+            });
+            // Of one room nobody waits for: what its user has under way holds up only that user's devices.
+            tokio::spawn(futures_util::stream::iter(looks).for_each_concurrent(LOOKS, |look| look));
         }
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<Owner, Weak<Room>>> {
+    /// Called by a room that ends. Another one of this user may have opened since: that one stays.
+    pub(crate) fn forget(&self, owner: &Owner) {
+        let mut open = self.open();
+        let name = owner.digest();
+        if open.get(&name).is_some_and(|room| room.strong_count() == 0) {
+            open.remove(&name);
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<OwnerDigest, Weak<Room>>> {
         // Nothing in here panics half way, so what a poisoned lock guards is whole.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,11 +17,11 @@ use tracing::{error, info, warn};
 
 use crate::accept;
 use crate::auth::{Auth, Source};
-use crate::config::{Config, Secret};
+use crate::config::{Config, Database, Secret, Storage};
 use crate::drain::Drain;
 use crate::error::Error;
 use crate::http::{self, App};
-use crate::log::{Log, NoLog, SqliteLog};
+use crate::log::{Log, NoLog, PostgresLog, SqliteLog};
 use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::places::Places;
@@ -56,7 +56,7 @@ impl Server {
             Arc::new(NoLog)
         } else {
             let most_rows = Some(config.limits.max_rows_per_user).filter(|most| *most > 0);
-            Arc::new(SqliteLog::open_within(&config.storage.database, most_rows).await?)
+            open_log(&config.storage, most_rows).await?
         };
         let (pem, jwks) = (config.tokens.jwt_public_key.clone(), config.tokens.jwks.clone());
         let elsewhere = !pem.is_empty() || jwks.is_some();
@@ -127,6 +127,8 @@ impl Server {
         if app.auth.has_files() {
             tokio::spawn(shutdown.clone().run_until_cancelled_owned(follow_keys(Arc::clone(&app))));
         }
+        let following = Arc::clone(&app.rooms).follow_others();
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
         let router = http::router(Arc::clone(&app));
         let mut serving = tokio::spawn(accept::serve(listener, Arc::clone(&app), router, shutdown.clone()));
         tokio::select! {
@@ -151,6 +153,19 @@ impl Server {
             Ok(())
         })
     }
+}
+
+/// The logs of this configuration.
+///
+/// # Errors
+/// When the database cannot be opened.
+pub async fn open_log(storage: &Storage, most_rows: Option<u64>) -> Result<Arc<dyn Log>, Error> {
+    Ok(match &storage.database {
+        Database::File(path) => Arc::new(SqliteLog::open_within(path, most_rows).await?),
+        Database::Postgres(url) => {
+            Arc::new(PostgresLog::open(url, storage.database_connections, most_rows).await?)
+        }
+    })
 }
 
 /// So many may come at once, where the system allows it: after a restart all devices do. One more waits for a second.

@@ -65,7 +65,10 @@ pub(crate) async fn serve(
             Ok(((seat, presence), reader, guest.expires))
         });
         match entered {
-            Ok((_place, reader, expires)) => reader.read(&mut stream, expires).await,
+            Ok((_place, reader, expires)) => {
+                reader.member.settle().await;
+                reader.read(&mut stream, expires).await;
+            }
             Err(end) => outbox.end(end),
         }
         // The close frame, and the answer to it, still have to pass.
@@ -79,6 +82,17 @@ pub(crate) async fn serve(
 enum Member {
     Storing(Membership),
     Plain(PlainMembership),
+}
+
+impl Member {
+    /// What others write from here on is told.
+    async fn settle(&self) {
+        match self {
+            Member::Storing(member) => member.room().settle().await,
+            // Nothing is written.
+            Member::Plain(_) => {}
+        }
+    }
 }
 
 struct Reader<'a> {

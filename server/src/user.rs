@@ -43,6 +43,29 @@ impl Owner {
     pub fn sub(&self) -> &str {
         &self.sub
     }
+
+    #[must_use]
+    pub fn digest(&self) -> OwnerDigest {
+        let mut digest = Sha256::new();
+        for name in [self.namespace(), self.sub()] {
+            // No name runs into the next.
+            digest.update((name.len() as u64).to_be_bytes());
+            digest.update(name);
+        }
+        OwnerDigest(digest.finalize().into())
+    }
+}
+
+/// Names an owner shortly, whatever its names are; nobody who reads it learns them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OwnerDigest(pub [u8; 32]);
+
+impl OwnerDigest {
+    /// `None` unless it has the length of one.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().map(OwnerDigest).ok()
+    }
 }
 
 /// Whether an application may have this name: ASCII letters, digits, `.`, `_` and `-`, at most 64 of them, which mean the

@@ -154,7 +154,8 @@ fn effective(matches: &ArgMatches, from_file: &[String]) -> String {
             Some(ValueSource::EnvVariable) => "environment",
             _ => "default",
         };
-        if arg.is_hide_env_values_set() {
+        // A secret has no default; an address is shown without its password.
+        if arg.is_hide_env_values_set() && arg.get_default_values().is_empty() {
             return Some(format!("# {name} is set ({source})\n"));
         }
         let mut values: Vec<String> = values.map(|value| text(&value.to_string_lossy())).collect();
@@ -278,6 +279,7 @@ mod tests {
             "drain-time = \"8s\"  # flag",
             "listen = \"127.0.0.1:8787\"  # default",
             "# jwt-secret is set (file)",
+            "database = \"postgres://relay:…@db/relay\"  # file",
             "# static is not set",
             "dev = false  # default",
         ] {

@@ -4,6 +4,7 @@
 pub mod core;
 mod names;
 mod nothing;
+mod postgres;
 mod program;
 mod sqlite;
 mod transaction;
@@ -16,13 +17,23 @@ use futures_util::future::BoxFuture;
 
 use self::core::{Appended, Clock, Feed, Page, Put, Query, Record, Start, Sums};
 pub use self::nothing::NoLog;
+pub use self::postgres::PostgresLog;
 pub use self::sqlite::{SqliteLog, SqliteView};
 pub use self::view::{Held, Holding, Size, View};
 use crate::error::Error;
-use crate::user::Owner;
+use crate::user::{Owner, OwnerDigest};
 
 /// What a log answers, later.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
+
+/// What is heard of the other servers that share the logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// This owner's log may have come further.
+    Written(OwnerDigest),
+    /// Something may have been missed: any log may have come further.
+    Missed,
+}
 
 /// Where logs are kept. Several servers may share one: the owner's lock is taken in the transaction, and whatever is
 /// answered is read in one snapshot.
@@ -58,6 +69,12 @@ pub trait Log: fmt::Debug + Send + Sync {
 
     /// Random bytes that belong to these logs and live as long as they do: made at the first call with this name.
     fn secret<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<u8>>;
+
+    /// What is heard next of the other servers that share these logs; never anything where there are none. For one caller
+    /// at a time. Nothing depends on it but how soon a device hears of what was written elsewhere.
+    fn hear(&self) -> BoxFuture<'_, Heard> {
+        Box::pin(std::future::pending())
+    }
 
     /// Finishes what is under way and lets go of the storage.
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -108,6 +108,11 @@ impl<T> Taken<T> {
         self.items.len() >= self.most || self.size > self.budget
     }
 
+    /// So many bytes more would fit.
+    pub(super) fn left(&self) -> usize {
+        self.budget.saturating_sub(self.size)
+    }
+
     pub(super) fn push(&mut self, item: T, size: usize) {
         self.size = self.size.saturating_add(size);
         self.items.push(item);

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::log::core::{self, Outcome, Record, Start};
 use crate::metrics::RowFate;
 use crate::reply::{self, Stored};
-use crate::room::Room;
+use crate::room::{Room, Told};
 
 /// What a client is told of what would need more room than the user has.
 const OVER_QUOTA: &str = "over-quota: the user has no room for more";
@@ -36,18 +36,19 @@ impl Room {
                 Says::Nothing(why) => result.refuse(&id, &why),
             }
         }
-        let _order = self.order.lock().await;
+        let mut told = self.order.lock().await;
         if !rows.is_empty() {
-            self.store_rows(from, rows, &row_ids, &mut result).await?;
+            self.store_rows(&mut told, from, rows, &row_ids, &mut result).await?;
         }
         if !records.is_empty() {
-            self.store_records(from, &records, &befores, &mut result).await?;
+            self.store_records(&mut told, from, &records, &befores, &mut result).await?;
         }
         Ok(result)
     }
 
     async fn store_rows(
         &self,
+        told: &mut Told,
         from: Option<u64>,
         rows: Vec<Change>,
         ids: &[String],
@@ -56,6 +57,8 @@ impl Room {
         let now = now_ms();
         let appended =
             self.metrics.append.measure(self.log.append(&self.user.owner, &self.run, &rows)).await?;
+        self.catch_up(told, None, &appended.run, appended.base).await;
+        told.set(&appended.run, appended.head);
         self.metrics.rows(RowFate::Stored, appended.stored.len());
         self.metrics.rows(RowFate::Rejected, appended.refused.len());
         if !appended.refused.is_empty() {
@@ -86,6 +89,7 @@ impl Room {
 
     async fn store_records(
         &self,
+        told: &mut Told,
         from: Option<u64>,
         records: &[Record],
         befores: &[Option<String>],
@@ -94,6 +98,8 @@ impl Room {
         let now = now_ms();
         let put = self.log.put_records(&self.user.owner, &self.run, records, now);
         let put = self.metrics.append.measure(put).await?;
+        self.catch_up(told, None, &put.run, put.base).await;
+        told.set(&put.run, put.head);
         if put.outcomes.contains(&Outcome::OverQuota) {
             self.metrics.limited("max-rows-per-user");
         }

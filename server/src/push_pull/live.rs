@@ -67,7 +67,7 @@ async fn serve(app: Arc<App>, socket: WebSocket, connection: u64, visitor: Visit
                 let mut reader =
                     Reader { app, outbox, connection, visitor, seat, standing, malformed, haste };
                 if let Some(guest) = guest {
-                    reader.let_in(&guest);
+                    reader.let_in(&guest).await;
                 }
                 reader.read(&mut stream).await;
             }
@@ -174,7 +174,7 @@ impl Reader<'_> {
     }
 
     /// The connection is this user's from now on, or for longer than before.
-    fn let_in(&mut self, guest: &Guest) {
+    async fn let_in(&mut self, guest: &Guest) {
         let left = guest.expires.saturating_sub(now_seconds()).clamp(0, FAR_FUTURE);
         let expires = Instant::now() + Duration::from_secs(left.unsigned_abs());
         match &mut self.standing {
@@ -188,6 +188,7 @@ impl Reader<'_> {
                 match room.join(Arc::clone(self.outbox), most, Protocol::PushPull) {
                     Some(member) => {
                         self.seat.belongs_to(&guest.owner, self.app);
+                        member.room().settle().await;
                         self.standing = Standing::Known { member, until: expires };
                     }
                     None => {
@@ -208,7 +209,7 @@ impl Reader<'_> {
         let frame = envelope.and_then(Envelope::from_client);
         self.app.metrics.received(kind(frame.as_ref().ok()), text.len());
         match frame {
-            Ok(ClientFrame::Auth(headers)) => self.authenticate(headers),
+            Ok(ClientFrame::Auth(headers)) => self.authenticate(headers).await,
             // Nobody says anything before it was let in.
             _ if matches!(self.standing, Standing::Unknown { .. }) => self.turn_away(),
             Ok(ClientFrame::Push { request_id, payload }) => self.push(&request_id, payload).await,
@@ -221,11 +222,11 @@ impl Reader<'_> {
     }
 
     /// The app's headers, which name the user, or else only say more about a connection that is known.
-    fn authenticate(&mut self, headers: &str) {
+    async fn authenticate(&mut self, headers: &str) {
         match (token(headers), &self.standing) {
             (None, Standing::Known { .. }) => {}
             (token, _) => match self.visitor.admit_token(self.app, token.as_deref()) {
-                Ok(guest) => self.let_in(&guest),
+                Ok(guest) => self.let_in(&guest).await,
                 Err(turned) => self.outbox.end(turned.end()),
             },
         }

@@ -4,11 +4,11 @@
 
 mod attacks;
 mod auth;
-mod backup;
 #[cfg(unix)]
 mod crash;
 mod documents;
 mod drain;
+mod embedded;
 mod http;
 mod inspect;
 mod keys;

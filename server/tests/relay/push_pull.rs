@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::support::database::restore;
 use crate::support::{Relay, column, http_with, offsets, sentinel, site, token, values};
 use crsqlite_sync::wire::{Change, Pk, SiteId, Value as Val, record};
 use serde_json::{Value, json};
@@ -277,7 +278,7 @@ async fn a_cursor_outlives_a_restart_and_one_of_a_lost_log_begins_again() {
     let relay = Relay::start(directory.path(), &[]).await;
     Client::new(&relay, "alice").push(&records(&[row(1, "a", Val::Null, 1)])).await;
     relay.stop().await;
-    std::fs::copy(directory.path().join("relay.db"), backup.path().join("relay.db")).unwrap();
+    restore(directory.path(), backup.path()).await;
     let relay = Relay::start(directory.path(), &[]).await;
     let client = Client::new(&relay, "alice");
     client.push(&records(&[row(2, "a", Val::Null, 1)])).await;

@@ -1,5 +1,6 @@
 //! The relay protocol between devices of one user, through a relay that stores.
 
+use crate::support::database::{remove, restore, run_beside};
 use crate::support::{Relay, column, cursor, key, offsets, sentinel, site, values};
 use crsqlite_sync::wire::{Body, Message, Pk, SiteId, SyncRequest, TableDigest, Value as Val};
 use serde_json::{Value, json};
@@ -270,14 +271,13 @@ async fn a_log_that_was_lost_or_went_back_says_that_less_is_stored_than_claimed(
     let account = device.ask(json!({})).await["account"].clone();
     drop(device);
     relay.stop().await;
-    let database = directory.path().join("relay.db");
-    let backup = directory.path().join("backup.db");
-    std::fs::copy(&database, &backup).unwrap();
+    let backup = tempfile::tempdir().unwrap();
+    restore(directory.path(), backup.path()).await;
 
     let relay = Relay::start(directory.path(), &[]).await;
     let later = relay.device("alice", 1).await.push(&[column("l", "a", 1, json!(1), 1)]).await;
     relay.stop().await;
-    std::fs::copy(&backup, &database).unwrap();
+    restore(backup.path(), directory.path()).await;
     let relay = Relay::start(directory.path(), &[]).await;
     let mut device = relay.device("alice", 1).await;
     assert_eq!(device.ask_with(claim(&later["relay"]["run"], 2)).await["stored"], 0);
@@ -285,7 +285,7 @@ async fn a_log_that_was_lost_or_went_back_says_that_less_is_stored_than_claimed(
     drop(device);
     relay.stop().await;
 
-    std::fs::remove_file(&database).unwrap();
+    remove(directory.path()).await;
     let relay = Relay::start(directory.path(), &[]).await;
     let mut device = relay.device("alice", 1).await;
     device.send("sync_request", claim(run, 1)).await;
@@ -449,9 +449,7 @@ async fn a_push_that_the_storage_cannot_take_is_answered_with_an_error_and_forwa
     let relay = Relay::start(directory.path(), &[]).await;
     let (mut a, mut b) = (relay.device("alice", 1).await, relay.device("alice", 2).await);
     b.expect_nothing().await;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.path().join("relay.db"));
-    let outside = sqlx::SqlitePool::connect_lazy_with(options);
-    sqlx::raw_sql("ALTER TABLE entry RENAME TO gone").execute(&outside).await.unwrap();
+    run_beside(directory.path(), "ALTER TABLE entry RENAME TO gone").await;
     let row = column("k", "a", 1, json!(1), 1);
     a.send("sync_push", json!({ "changes": [row], "baseVersion": 0, "ref": "r" })).await;
     let error = a.expect("sync_error").await;
@@ -460,7 +458,7 @@ async fn a_push_that_the_storage_cannot_take_is_answered_with_an_error_and_forwa
         (&json!("storage-failed"), &json!("r"), &json!(site(1)))
     );
     assert!(error["retryAfter"].as_u64().is_some_and(|ms| ms > 0));
-    sqlx::raw_sql("ALTER TABLE gone RENAME TO entry").execute(&outside).await.unwrap();
+    run_beside(directory.path(), "ALTER TABLE gone RENAME TO entry").await;
     assert_eq!(a.push(&[row]).await["relay"]["version"], 1);
     assert_eq!(b.expect("sync_push").await["relay"]["version"], 1, "the first that it hears");
 }

@@ -3,6 +3,10 @@
 
 #![allow(dead_code, unreachable_pub, missing_debug_implementations)] // each test uses a part
 
+pub mod database;
+#[cfg(unix)]
+pub mod postgres;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -39,12 +43,11 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Starts on the database `relay.db` of a directory.
+    /// Starts on the database of a directory.
     pub async fn start(directory: &Path, arguments: &[&str]) -> Relay {
-        let database = directory.join("relay.db");
+        let database = database::database_of(directory).await;
         let fixed = ["crsqlite-relay", "--listen", "127.0.0.1:0", "--jwt-secret", SECRET, "--database"];
-        let arguments =
-            fixed.into_iter().chain([database.to_str().unwrap()]).chain(arguments.iter().copied());
+        let arguments = fixed.into_iter().chain([database.as_str()]).chain(arguments.iter().copied());
         let server = Server::bind(Cli::parse_from(arguments).config).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (address, metrics) = (server.address(), server.metrics_address());
@@ -106,11 +109,8 @@ pub async fn http_with(
 
 /// Takes a table away under the relay that runs on the database of this directory.
 pub async fn spoil(directory: &Path) {
-    use sqlx::Connection as _;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("relay.db"));
-    let mut db = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-    sqlx::raw_sql("PRAGMA foreign_keys = 0; DROP TABLE log").execute(&mut db).await.unwrap();
-    db.close().await.unwrap();
+    let tables = "DROP TABLE run; DROP TABLE record; DROP TABLE accepted; DROP TABLE entry; DROP TABLE log";
+    database::run_beside(directory, tables).await;
 }
 
 /// One connection of a device.

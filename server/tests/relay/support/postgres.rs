@@ -1,0 +1,213 @@
+//! A PostgreSQL server of the tests' own, in a folder that goes with it: found where people have it, started once for the
+//! program, ended with it. With a database for each folder that a test uses.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use sqlx::Connection as _;
+use tempfile::TempDir;
+
+/// The server that all tests of this program share. What it loses when the machine fails matters to nobody.
+static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(&["fsync=off"]));
+
+/// The database that belongs to this folder, made at the first call.
+pub async fn database_of(folder: &Path) -> String {
+    SHARED.database(folder).await
+}
+
+/// Runs statements in the database that belongs to this folder.
+pub async fn run(folder: &Path, sql: &'static str) {
+    let mut db = sqlx::PgConnection::connect(&database_of(folder).await).await.unwrap();
+    sqlx::raw_sql("SET search_path TO crsqlite_relay").execute(&mut db).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut db).await.unwrap();
+    db.close().await.unwrap();
+}
+
+/// The second folder has no database yet.
+pub async fn copy(from: &Path, to: &Path) {
+    let (from, to) = (name_of(from), name_of(to));
+    SHARED.manage(format!("CREATE DATABASE {to} TEMPLATE {from} STRATEGY file_copy")).await;
+    SHARED.made.lock().unwrap().insert(to);
+}
+
+pub async fn remove(folder: &Path) {
+    let name = name_of(folder);
+    SHARED.manage(format!("DROP DATABASE IF EXISTS {name}")).await;
+    SHARED.made.lock().unwrap().remove(&name);
+}
+
+/// A server, ended when this is dropped, and when this process ends.
+pub struct Postgres {
+    folder: TempDir,
+    settings: Vec<String>,
+    user: Option<(u32, u32)>,
+    child: Option<Child>,
+    made: Mutex<HashSet<String>>,
+}
+
+impl Postgres {
+    /// A new server with these settings.
+    pub fn start(settings: &[&str]) -> Postgres {
+        let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
+        let user = unprivileged();
+        if let Some((user, group)) = user {
+            std::os::unix::fs::chown(folder.path(), Some(user), Some(group)).unwrap();
+        }
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let mut postgres = Postgres { folder, settings, user, child: None, made: Mutex::default() };
+        let made = postgres
+            .command(binaries().join("initdb"))
+            .args([
+                "--username=relay",
+                "--auth=trust",
+                "--encoding=SQL_ASCII",
+                "--locale=C",
+                "--no-sync",
+                "--pgdata",
+            ])
+            .arg(postgres.data())
+            .stdout(Stdio::null())
+            .status();
+        assert!(made.unwrap().success(), "initdb");
+        postgres.begin();
+        postgres
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .current_dir(self.folder.path());
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+
+    /// Starts the server on what it has, and waits until it answers.
+    pub fn begin(&mut self) {
+        assert!(self.child.is_none(), "it runs");
+        // It ends when its standard input does, so also when this process is killed.
+        let script = r#""$@" & server=$!; read -r end; kill -s "${end:-INT}" $server; wait $server"#;
+        let mut command = self.command("sh");
+        command.args(["-c", script, "sh"]).arg(binaries().join("postgres"));
+        command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
+        let fixed = ["listen_addresses=", "max_connections=300", "unix_socket_permissions=0777"];
+        for setting in fixed.into_iter().chain(self.settings.iter().map(String::as_str)) {
+            command.args(["-c", setting]);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
+        loop {
+            let line = lines.next().unwrap_or_else(|| panic!("it ended: {said:?}")).unwrap();
+            if line.contains("ready to accept connections") {
+                break;
+            }
+            said.push(line);
+        }
+        // A full pipe would stop it.
+        std::thread::spawn(move || lines.for_each(drop));
+        self.child = Some(child);
+    }
+
+    /// Ends it with this signal, `KILL` for one that lets nothing be tidied up.
+    pub fn end(&mut self, signal: &str) {
+        let Some(mut child) = self.child.take() else { return };
+        let _ = writeln!(child.stdin.take().unwrap(), "{signal}");
+        let _ = child.wait();
+    }
+
+    /// The URL of a database of this name.
+    pub fn url(&self, name: &str) -> String {
+        format!("postgres://relay@localhost/{name}?host={}", self.folder.path().display())
+    }
+
+    /// Runs a statement in the database that is always there.
+    async fn manage(&self, sql: String) {
+        let mut db = sqlx::PgConnection::connect(&self.url("postgres")).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut db).await.unwrap();
+        db.close().await.unwrap();
+    }
+
+    /// The database that belongs to this folder, made at the first call.
+    pub async fn database(&self, folder: &Path) -> String {
+        let name = name_of(folder);
+        let known = self.made.lock().unwrap().contains(&name);
+        if !known {
+            self.manage(format!("CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")).await;
+            self.made.lock().unwrap().insert(name.clone());
+        }
+        self.url(&name)
+    }
+}
+
+fn name_of(folder: &Path) -> String {
+    let name = format!("d{:x}", Sha256::digest(folder.as_os_str().as_encoded_bytes()));
+    name.get(..32).unwrap().to_owned()
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.end("QUIT");
+    }
+}
+
+/// PostgreSQL does not run as root: whom it runs as then.
+fn unprivileged() -> Option<(u32, u32)> {
+    let id = |arguments: &[&str]| {
+        let output = Command::new("id").args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse::<u32>().ok()
+    };
+    if id(&["-u"]) != Some(0) {
+        return None;
+    }
+    ["postgres", "nobody"].into_iter().find_map(|name| Some((id(&["-u", name])?, id(&["-g", name])?)))
+}
+
+/// Where the programs are: `PG_BIN`, or where people have them.
+fn binaries() -> PathBuf {
+    let has = |folder: &PathBuf| folder.join("postgres").is_file() && folder.join("initdb").is_file();
+    if let Some(folder) = std::env::var_os("PG_BIN").map(PathBuf::from) {
+        assert!(has(&folder), "PG_BIN has no postgres and initdb");
+        return folder;
+    }
+    let below = |folder: &str, rest: &str| {
+        let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+            .map(|entries| entries.flatten().map(|entry| entry.path().join(rest)).filter(&has).collect())
+            .unwrap_or_default();
+        found.sort();
+        found.pop()
+    };
+    std::env::var_os("PATH")
+        .and_then(|path| std::env::split_paths(&path).find(&has))
+        .or_else(|| below("/usr/lib/postgresql", "bin"))
+        .or_else(|| below("/opt/homebrew/opt", "bin"))
+        .or_else(|| below("/usr/local/opt", "bin"))
+        .or_else(|| below("/Applications/Postgres.app/Contents/Versions", "bin"))
+        .expect("PostgreSQL is not installed: install it, or set PG_BIN to the folder of its programs")
+}
+
+/// Waits until something holds that another process brings about.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..400 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{what} did not come about");
+}
