@@ -11,6 +11,8 @@ mod drain;
 mod embedded;
 mod http;
 mod inspect;
+#[cfg(unix)]
+mod instances;
 mod keys;
 mod limits;
 mod log;

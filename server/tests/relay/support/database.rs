@@ -33,6 +33,11 @@ pub async fn open(folder: &Path, most_rows: Option<u64>) -> Result<Arc<dyn Log>,
     open_log(&cli.config.storage, most_rows).await
 }
 
+/// The logs of this database.
+pub async fn open_url(url: &str) -> Result<Arc<dyn Log>, Error> {
+    open_log(&Cli::parse_from(["crsqlite-relay", "--database", url]).config.storage, None).await
+}
+
 /// Runs a statement beside the relay, in the words that both databases understand; `entry` and `log` are its tables.
 pub async fn run_beside(folder: &Path, sql: &'static str) {
     #[cfg(unix)]

@@ -45,9 +45,13 @@ pub struct Relay {
 impl Relay {
     /// Starts on the database of a directory.
     pub async fn start(directory: &Path, arguments: &[&str]) -> Relay {
-        let database = database::database_of(directory).await;
+        Relay::on(&database::database_of(directory).await, arguments).await
+    }
+
+    /// Starts on this database.
+    pub async fn on(database: &str, arguments: &[&str]) -> Relay {
         let fixed = ["crsqlite-relay", "--listen", "127.0.0.1:0", "--jwt-secret", SECRET, "--database"];
-        let arguments = fixed.into_iter().chain([database.as_str()]).chain(arguments.iter().copied());
+        let arguments = fixed.into_iter().chain([database]).chain(arguments.iter().copied());
         let server = Server::bind(Cli::parse_from(arguments).config).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (address, metrics) = (server.address(), server.metrics_address());

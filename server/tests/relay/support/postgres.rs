@@ -37,6 +37,21 @@ pub async fn copy(from: &Path, to: &Path) {
     SHARED.made.lock().unwrap().insert(to);
 }
 
+/// Makes a copy of the first folder's database, beside relays that use it, as a backup does.
+pub async fn hold(from: &Path, to: &Path) {
+    SHARED.cut_off(from).await;
+    copy(from, to).await;
+    SHARED.manage(format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", name_of(from))).await;
+}
+
+/// Puts the copy in the place of the first folder's database, under relays that use it.
+pub async fn replace(folder: &Path, copy: &Path) {
+    SHARED.cut_off(folder).await;
+    let (name, copy) = (name_of(folder), name_of(copy));
+    SHARED.manage(format!("DROP DATABASE {name}")).await;
+    SHARED.manage(format!("ALTER DATABASE {copy} RENAME TO {name}")).await;
+}
+
 pub async fn remove(folder: &Path) {
     let name = name_of(folder);
     SHARED.manage(format!("DROP DATABASE IF EXISTS {name}")).await;
@@ -141,6 +156,16 @@ impl Postgres {
         let mut db = sqlx::PgConnection::connect(&self.url("postgres")).await.unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut db).await.unwrap();
         db.close().await.unwrap();
+    }
+
+    /// Ends the connections to a folder's database, and lets nobody in.
+    async fn cut_off(&self, folder: &Path) {
+        let name = name_of(folder);
+        self.manage(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await;
+        self.manage(format!(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
+        ))
+        .await;
     }
 
     /// The database that belongs to this folder, made at the first call.
