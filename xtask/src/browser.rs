@@ -6,10 +6,11 @@ mod places;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use duct::cmd;
 use serde_json::Value;
 
+use crate::apt;
 use crate::run;
 use crate::workspace::Workspace;
 
@@ -83,32 +84,7 @@ fn install() -> Result<()> {
     let cure = "install Google Chrome (https://www.google.com/chrome) and the chromedriver of the same version \
                 (npx @puppeteer/browsers install chromedriver@stable; on Debian: apt-get install chromium \
                 chromium-driver), or set CHROME and CHROMEDRIVER to where they are";
-    if places::in_path("apt-get").is_none() {
-        bail!("there is no Chrome with a fitting chromedriver here: {cure}");
-    }
-    let may = |program: &str, args: &[&str]| {
-        duct::cmd(program, args)
-            .stdout_null()
-            .stderr_null()
-            .unchecked()
-            .run()
-            .is_ok_and(|o| o.status.success())
-    };
-    let is_root = cmd!("id", "-u").read().is_ok_and(|id| id.trim() == "0");
-    let prefix: &[&str] = match is_root {
-        true => &[],
-        false if may("sudo", &["-n", "true"]) => &["sudo", "-n"],
-        false => bail!("there is no Chrome with a fitting chromedriver here, and apt-get needs root: {cure}"),
-    };
-    let apt = |args: &[&str]| {
-        let words: Vec<&str> = prefix.iter().chain(&["apt-get"]).chain(args).copied().collect();
-        let (program, rest) =
-            words.split_first().map_or(("apt-get", &[][..]), |(first, rest)| (*first, rest));
-        duct::cmd(program, rest).env("DEBIAN_FRONTEND", "noninteractive")
-    };
-    run::quiet("no Chrome here: apt-get update", &apt(&["update"]))?;
-    let packages = ["install", "-y", "--no-install-recommends", "chromium", "chromium-driver"];
-    run::quiet("apt-get install chromium chromium-driver", &apt(&packages)).with_context(|| cure.to_owned())
+    apt::install("Chrome with a fitting chromedriver", &["chromium", "chromium-driver"], cure)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! Decides which steps make up a task; how a step is done is said in its module; knows nothing of the product.
 //! Called through the alias in `.cargo/config.toml`.
 
+mod apt;
 mod browser;
 mod crash;
 mod demo;
@@ -10,6 +11,7 @@ mod fuzz;
 mod load;
 mod npm;
 mod pack;
+mod postgres;
 mod ready;
 mod run;
 mod rust;

@@ -2,7 +2,7 @@
 //! Decides what a suite needs and which runner runs it; goes on after a failure and ends with every runner's own
 //! closing lines. Called by `main` and `ready`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
@@ -13,9 +13,10 @@ use crate::demo;
 use crate::fresh::listed;
 use crate::npm;
 use crate::pack::{self, TOOLS};
+use crate::postgres;
 use crate::run::{self, Tested};
 use crate::rust;
-use crate::workspace::{CLIENT, Workspace, cargo};
+use crate::workspace::{CLIENT, RELAY, Workspace, cargo};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Suite {
@@ -90,10 +91,38 @@ impl Suite {
 }
 
 fn native(ws: &Workspace) -> Result<Tested> {
+    if !cfg!(unix) {
+        run::step("PostgreSQL under the relay is tried on Unix only");
+        return native_once(ws, None);
+    }
+    let postgres = postgres::ensure()?;
+    let mut tested = native_once(ws, Some(&postgres))?;
+    let shared = over_postgres(ws, &postgres)?;
+    tested.passed &= shared.passed;
+    tested.closing.extend(shared.closing);
+    tested.failures.extend(shared.failures);
+    Ok(tested)
+}
+
+/// The relay's tests once more, over the other database, of which all share one server.
+fn over_postgres(ws: &Workspace, postgres: &Path) -> Result<Tested> {
+    // These have a database of their own choice.
+    let skipped = ["embedded::", "instances::", "crash::", "inspect::"]
+        .into_iter()
+        .flat_map(|module| ["--skip", module]);
+    let call = ["test", "--package", RELAY, "--test", "relay", "--"].into_iter().chain(skipped);
+    let call = duct::cmd(cargo(), call).dir(ws.root()).env("CRSQLITE_RELAY_TEST_DATABASE", "postgres");
+    run::tested("the relay's tests over PostgreSQL", &call.env("PG_BIN", postgres))
+}
+
+fn native_once(ws: &Workspace, postgres: Option<&Path>) -> Result<Tested> {
     let nextest = cmd!(cargo(), "nextest", "--version").stdout_null().stderr_null().unchecked().run()?;
     // wasm-tools only calls a library: it has no tests, and building it here would cost two minutes.
     let which = ["--workspace", "--exclude", "wasm-tools"];
-    let run = |args: &[&str]| duct::cmd(cargo(), args.iter().chain(&which)).dir(ws.root());
+    let run = |args: &[&str]| {
+        let call = duct::cmd(cargo(), args.iter().chain(&which)).dir(ws.root());
+        postgres.iter().fold(call, |call, folder| call.env("PG_BIN", folder))
+    };
     if !nextest.status.success() {
         return run::tested("native tests (cargo test)", &run(&["test", "--no-fail-fast"]));
     }

@@ -4,6 +4,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use crate::apt::in_path;
 use crate::fresh::listed;
 
 const CHROMES: [&str; 5] =
@@ -59,13 +60,6 @@ pub(super) fn drivers() -> Vec<PathBuf> {
     found.extend(chromes().iter().filter_map(|chrome| chrome.parent()).map(|folder| folder.join(&file)));
     found.retain(|path| path.is_file());
     found
-}
-
-/// A program of PATH.
-pub(super) fn in_path(name: &str) -> Option<PathBuf> {
-    let file = format!("{name}{}", env::consts::EXE_SUFFIX);
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(&file)).find(|candidate| candidate.is_file())
 }
 
 fn set(variable: &str) -> Option<PathBuf> {

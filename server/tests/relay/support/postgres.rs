@@ -203,27 +203,19 @@ fn unprivileged() -> Option<(u32, u32)> {
     ["postgres", "nobody"].into_iter().find_map(|name| Some((id(&["-u", name])?, id(&["-g", name])?)))
 }
 
-/// Where the programs are: `PG_BIN`, or where people have them.
+/// Where the programs are: `PG_BIN`, which `cargo xtask test` sets, PATH, or where Debian has them.
 fn binaries() -> PathBuf {
     let has = |folder: &PathBuf| folder.join("postgres").is_file() && folder.join("initdb").is_file();
-    if let Some(folder) = std::env::var_os("PG_BIN").map(PathBuf::from) {
-        assert!(has(&folder), "PG_BIN has no postgres and initdb");
-        return folder;
-    }
-    let below = |folder: &str, rest: &str| {
-        let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
-            .map(|entries| entries.flatten().map(|entry| entry.path().join(rest)).filter(&has).collect())
-            .unwrap_or_default();
-        found.sort();
-        found.pop()
-    };
-    std::env::var_os("PATH")
-        .and_then(|path| std::env::split_paths(&path).find(&has))
-        .or_else(|| below("/usr/lib/postgresql", "bin"))
-        .or_else(|| below("/opt/homebrew/opt", "bin"))
-        .or_else(|| below("/usr/local/opt", "bin"))
-        .or_else(|| below("/Applications/Postgres.app/Contents/Versions", "bin"))
-        .expect("PostgreSQL is not installed: install it, or set PG_BIN to the folder of its programs")
+    let named = std::env::var_os("PG_BIN").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders = named
+        .into_iter()
+        .chain(std::env::split_paths(&path))
+        .chain(versions.map(|version| version.path().join("bin")));
+    folders.find(has).expect(
+        "PostgreSQL is not installed: `cargo xtask test` does, or set PG_BIN to the folder of its programs",
+    )
 }
 
 /// Waits until something holds that another process brings about.
