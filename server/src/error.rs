@@ -24,6 +24,8 @@ pub enum Error {
         "the database has format {0}: an earlier version of the relay made it, and a start of this one brings it up"
     )]
     OlderDatabase(i64),
+    #[error("the database holds no logs of a relay")]
+    NoLogs,
     #[error("\"{0}\" is no name of a namespace")]
     BadNamespace(String),
     #[error("the log holds an entry that cannot be read: {0}")]
@@ -86,6 +88,7 @@ impl Error {
             Error::ForeignDatabase(_) => "foreign-database",
             Error::NewerDatabase(_) => "newer-database",
             Error::OlderDatabase(_) => "older-database",
+            Error::NoLogs => "no-logs",
             Error::BadNamespace(_) => "bad-namespace",
             Error::Backup { .. } => "backup-failed",
             Error::NoFile => "no-file",
@@ -114,6 +117,7 @@ impl Error {
             Error::Database(_) | Error::Commit(_) | Error::NotReady(_) => ErrorKind::Retryable,
             Error::ForeignDatabase(_)
             | Error::OlderDatabase(_)
+            | Error::NoLogs
             | Error::BadNamespace(_)
             | Error::NotStored
             | Error::Output(_)

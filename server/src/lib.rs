@@ -40,4 +40,4 @@ mod status;
 pub mod user;
 
 pub use error::{Error, ErrorKind};
-pub use server::{Server, dev_secret, given_secret, open_log};
+pub use server::{Server, dev_secret, given_secret, open_log, open_view};

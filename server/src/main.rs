@@ -13,9 +13,8 @@ use crsqlite_relay::config::{
 };
 use crsqlite_relay::descriptors::raise_limit;
 use crsqlite_relay::inspect::{self, Listing};
-use crsqlite_relay::log::SqliteView;
 use crsqlite_relay::user::Owner;
-use crsqlite_relay::{Error, Server, dev_secret, given_secret, open_log};
+use crsqlite_relay::{Error, Server, dev_secret, given_secret, open_log, open_view};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -87,17 +86,16 @@ fn start_logging(logging: &Logging) -> Result<(), Error> {
 }
 
 async fn look_into(arguments: InspectArgs) -> Result<(), Error> {
-    let Database::File(path) = &arguments.storage.database else { return Err(Error::NoFile) };
-    let mut view = SqliteView::open(path).await?;
+    let mut view = open_view(&arguments.storage).await?;
     let mut out = BufWriter::new(std::io::stdout());
     let told = match arguments.sub {
         Some(sub) => {
             let namespace = arguments.namespace;
             let owner = Owner::within(&namespace, &sub).ok_or(Error::BadNamespace(namespace))?;
             let listing = Listing { table: arguments.rows, values: arguments.values };
-            inspect::user(&mut view, &owner, &listing, &mut out).await
+            inspect::user(&mut *view, &owner, &listing, &mut out).await
         }
-        None => inspect::users(&mut view, arguments.most, &mut out).await,
+        None => inspect::users(&mut *view, arguments.most, &mut out).await,
     };
     match told.and_then(|()| Ok(out.flush()?)) {
         // Whoever reads has read enough.

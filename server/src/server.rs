@@ -21,7 +21,7 @@ use crate::config::{Config, Database, Secret, Storage};
 use crate::drain::Drain;
 use crate::error::Error;
 use crate::http::{self, App};
-use crate::log::{Log, NoLog, PostgresLog, SqliteLog};
+use crate::log::{Log, NoLog, PostgresLog, PostgresView, SqliteLog, SqliteView, View};
 use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::places::Places;
@@ -165,6 +165,17 @@ pub async fn open_log(storage: &Storage, most_rows: Option<u64>) -> Result<Arc<d
         Database::Postgres(url) => {
             Arc::new(PostgresLog::open(url, storage.database_connections, most_rows).await?)
         }
+    })
+}
+
+/// The logs of this configuration, only to look at them.
+///
+/// # Errors
+/// When there are none, or they cannot be read.
+pub async fn open_view(storage: &Storage) -> Result<Box<dyn View>, Error> {
+    Ok(match &storage.database {
+        Database::File(path) => Box::new(SqliteView::open(path).await?),
+        Database::Postgres(url) => Box::new(PostgresView::open(url).await?),
     })
 }
 

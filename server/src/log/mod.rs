@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 
 use self::core::{Appended, Clock, Feed, Page, Put, Query, Record, Start, Sums};
 pub use self::nothing::NoLog;
-pub use self::postgres::PostgresLog;
+pub use self::postgres::{PostgresLog, PostgresView};
 pub use self::sqlite::{SqliteLog, SqliteView};
 pub use self::view::{Held, Holding, Size, View};
 use crate::error::Error;

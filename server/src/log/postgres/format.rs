@@ -2,6 +2,8 @@
 //! out in one transaction, one server at a time. Never touches another schema. Called by `PostgresLog` before anything
 //! else.
 
+use std::cmp::Ordering;
+
 use sqlx::{Connection as _, PgConnection};
 
 use crate::error::Error;
@@ -43,4 +45,20 @@ pub(super) async fn prepare(db: &mut PgConnection) -> Result<(), Error> {
     }
     tx.commit().await?;
     Ok(())
+}
+
+/// Refuses a database without logs of this format, and changes nothing.
+pub(super) async fn check(db: &mut PgConnection) -> Result<(), Error> {
+    let made: bool = sqlx::query_scalar("SELECT to_regclass('crsqlite_relay.format') IS NOT NULL")
+        .fetch_one(&mut *db)
+        .await?;
+    if !made {
+        return Err(Error::NoLogs);
+    }
+    let format: i32 = sqlx::query_scalar("SELECT version FROM crsqlite_relay.format").fetch_one(db).await?;
+    match usize::try_from(format).unwrap_or(usize::MAX).cmp(&STEPS.len()) {
+        Ordering::Less => Err(Error::OlderDatabase(format.into())),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(Error::NewerDatabase(format.into())),
+    }
 }

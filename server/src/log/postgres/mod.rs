@@ -12,6 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 
 use self::statements::Statements;
+pub use self::view::PostgresView;
 use self::words::Words;
 use super::core::{Appended, Clock, Feed, Put, Query, Record, Start, Sums};
 use super::{Answer, Heard, Log, program};
@@ -20,6 +21,7 @@ use crate::user::Owner;
 
 mod format;
 mod statements;
+mod view;
 mod words;
 
 /// A database that does not answer for so long is one that fails.

@@ -93,7 +93,7 @@ fn key_of_record(collection: &str, record_id: &str) -> [u8; 32] {
     digest(&[collection.as_bytes(), record_id.as_bytes()])
 }
 
-fn text(bytes: Vec<u8>, what: &'static str) -> Result<String, Error> {
+pub(super) fn text(bytes: Vec<u8>, what: &'static str) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|_| Error::CorruptLog(what))
 }
 
