@@ -1,10 +1,12 @@
-//! Writers push rows and records over real sockets while the relay is killed at random and started again: all that it
+//! Writers push rows and records over real sockets while the relay, or PostgreSQL, is killed at random and started again: all that it
 //! acknowledged is there afterwards, under offsets that only grow, and what is said once more changes nothing.
 //! `CRASH_ROUNDS` says how often; `cargo xtask crash` asks for many.
 
 mod writers;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,6 +15,8 @@ use tokio::task::JoinHandle;
 
 use self::writers::{Writer, Written, post};
 use crate::process::Process;
+use crate::support::database::is_postgres;
+use crate::support::postgres::Postgres;
 use crate::support::{Device, SECRET, key, token};
 
 const USERS: usize = 4;
@@ -152,25 +156,49 @@ impl Left {
 /// The relay and what it writes to.
 struct World {
     folder: TempDir,
+    /// A server of this test's own, which is killed, too; else the database is a file.
+    postgres: Option<Postgres>,
+    database: String,
     relay: Process,
 }
 
 impl World {
-    fn start() -> World {
+    async fn start() -> World {
         let folder = tempfile::tempdir().unwrap();
-        let relay = World::relay(&folder);
-        World { folder, relay }
+        let (postgres, database) = if is_postgres() {
+            let postgres = Postgres::start(&[]);
+            let url = postgres.database(folder.path()).await;
+            (Some(postgres), url)
+        } else {
+            (None, "relay.db".to_owned())
+        };
+        let relay = World::relay(&folder, &database);
+        World { folder, postgres, database, relay }
     }
 
-    fn relay(folder: &TempDir) -> Process {
+    fn relay(folder: &TempDir, database: &str) -> Process {
         let unlimited = ["--rate-messages", "0", "--rate-bytes", "0"];
-        let fixed = ["--jwt-secret", SECRET, "--database", "relay.db"];
+        let fixed = ["--jwt-secret", SECRET, "--database", database];
         Process::start(folder.path(), &[fixed.as_slice(), &unlimited].concat())
     }
 
-    fn crash(&mut self) {
-        self.relay.kill();
-        self.relay = World::relay(&self.folder);
+    /// Kills the relay, or PostgreSQL, or both, and starts again what is gone.
+    fn crash(&mut self, round: u64) {
+        let (relay, postgres) = match round % 3 {
+            0 => (true, false),
+            1 => (true, true),
+            _ => (false, true),
+        };
+        if relay || self.postgres.is_none() {
+            self.relay.kill();
+        }
+        if postgres && let Some(server) = &mut self.postgres {
+            server.end("KILL");
+            server.begin();
+        }
+        if relay || self.postgres.is_none() {
+            self.relay = World::relay(&self.folder, &self.database);
+        }
     }
 }
 
@@ -181,12 +209,17 @@ fn user(n: usize) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_was_acknowledged_is_there_however_often_the_relay_is_killed() {
     let rounds: u64 = std::env::var("CRASH_ROUNDS").map_or(3, |rounds| rounds.parse().unwrap());
-    let mut world = World::start();
+    let mut world = World::start().await;
     let mut known: BTreeMap<String, Known> = BTreeMap::new();
     let (mut rows, mut records) = (0, 0);
     let mut seed = u64::from(std::process::id());
     for round in 0..rounds {
-        let named = |of: usize, what: &str| Writer { sub: user(of), name: format!("{round}-{of}-{what}") };
+        let stop = Arc::new(AtomicBool::new(false));
+        let named = |of: usize, what: &str| Writer {
+            sub: user(of),
+            name: format!("{round}-{of}-{what}"),
+            stop: Arc::clone(&stop),
+        };
         let mut sockets: Vec<(Writer, JoinHandle<Written>)> = Vec::new();
         let mut posts: Vec<(Writer, JoinHandle<Written>)> = Vec::new();
         for of in 0..USERS {
@@ -200,7 +233,8 @@ async fn whatever_was_acknowledged_is_there_however_often_the_relay_is_killed() 
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         // The moment of the kill is what is tried: no clock of ours decides it.
         tokio::time::sleep(Duration::from_millis(50 + (seed >> 33) % 400)).await;
-        world.crash();
+        world.crash(round);
+        stop.store(true, Ordering::Relaxed);
         let (sockets, posts) = (left(sockets).await, left(posts).await);
         for of in 0..USERS {
             known.entry(user(of)).or_default().read_on(&world.relay, &user(of)).await;

@@ -2,6 +2,8 @@
 //! acknowledged, and what it said last, which nobody may have heard.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -19,6 +21,8 @@ use crate::support::{PATIENCE, column, site, token};
 pub(super) struct Writer {
     pub(super) sub: String,
     pub(super) name: String,
+    /// Where the relay survives, this ends the writing.
+    pub(super) stop: Arc<AtomicBool>,
 }
 
 /// What became of what a writer wrote, the `n`th time: one thing of its own, and one that is written again each time.
@@ -43,7 +47,9 @@ impl Writer {
     pub(super) async fn write_rows(self, address: SocketAddr) -> Written {
         let mut written = Written::default();
         let Some(mut socket) = self.connect(address).await else { return written };
-        while let Some(place) = self.push_rows(&mut socket, written.acknowledged).await {
+        while !self.stop.load(Ordering::Relaxed)
+            && let Some(place) = self.push_rows(&mut socket, written.acknowledged).await
+        {
             let version = place["version"].as_i64().unwrap();
             assert!(version > written.last, "offsets grow");
             (written.last, written.acknowledged) = (version, written.acknowledged + 1);
@@ -95,7 +101,9 @@ impl Writer {
     /// Pushes records until the relay is gone.
     pub(super) async fn write_records(self, address: SocketAddr) -> Written {
         let mut written = Written::default();
-        while let Some(at) = self.push_records(address, written.acknowledged).await {
+        while !self.stop.load(Ordering::Relaxed)
+            && let Some(at) = self.push_records(address, written.acknowledged).await
+        {
             (written.last, written.acknowledged) = (at, written.acknowledged + 1);
         }
         written
