@@ -67,8 +67,6 @@ pub(crate) struct App {
     /// What came of each address without a good token.
     pub(crate) refusals: Rates<Host>,
     pub(crate) pace: Arc<Pace>,
-    /// Turns to decode what is large.
-    pub(crate) heavy: Semaphore,
     pub(crate) drain: Drain,
     pub(crate) metrics: Arc<Metrics>,
     /// The number of the next connection.

@@ -20,6 +20,7 @@ mod door;
 mod drain;
 mod error;
 mod flow;
+mod heavy;
 mod http;
 pub mod inspect;
 pub mod log;

@@ -2,7 +2,7 @@
 //! drops a frame out of the middle. Filled by `room` in the user's order, emptied by `socket`.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
@@ -56,9 +56,35 @@ pub(crate) enum Next {
     End(End),
 }
 
+/// A text that is still being written; what comes after it waits.
+pub(crate) type Later = Arc<OnceLock<Utf8Bytes>>;
+
+#[derive(Debug)]
+enum Queued {
+    Text(Utf8Bytes),
+    /// And about how many bytes it will have.
+    Later(Later, usize),
+}
+
+impl Queued {
+    fn bytes(&self) -> usize {
+        match self {
+            Queued::Text(text) => text.len(),
+            Queued::Later(_, bytes) => *bytes,
+        }
+    }
+
+    fn text(&self) -> Option<&Utf8Bytes> {
+        match self {
+            Queued::Text(text) => Some(text),
+            Queued::Later(text, _) => text.get(),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
-    frames: VecDeque<Utf8Bytes>,
+    frames: VecDeque<Queued>,
     bytes: usize,
     end: Option<End>,
 }
@@ -91,11 +117,37 @@ impl Outbox {
 
     /// Queues a frame. At the bound everything that waits is void, and the connection ends.
     pub(crate) fn push(&self, frame: Utf8Bytes) {
+        self.queue(Queued::Text(frame));
+    }
+
+    /// Queues a frame of about this many bytes that is not written yet. Then [`Outbox::look`] is to be called, or
+    /// [`Outbox::give_up`].
+    pub(crate) fn push_later(&self, frame: Later, bytes: usize) {
+        self.queue(Queued::Later(frame, bytes));
+    }
+
+    /// A frame that was queued before it was written may be there now.
+    pub(crate) fn look(&self) {
+        self.filled.notify_one();
+    }
+
+    /// Ends the connection although something waits: a frame will never be there.
+    pub(crate) fn give_up(&self, end: End) {
+        let mut state = self.state();
+        state.frames.clear();
+        state.bytes = 0;
+        state.end = Some(end);
+        drop(state);
+        self.ended.cancel();
+        self.filled.notify_one();
+    }
+
+    fn queue(&self, frame: Queued) {
         let mut state = self.state();
         if state.end.is_some() {
             return;
         }
-        let bytes = state.bytes.saturating_add(frame.len());
+        let bytes = state.bytes.saturating_add(frame.bytes());
         let full = state.frames.len() >= self.bound.messages || bytes > self.bound.bytes;
         if full && !state.frames.is_empty() {
             state.frames.clear();
@@ -120,9 +172,12 @@ impl Outbox {
     /// What to write next without waiting.
     pub(crate) fn try_take(&self) -> Option<Next> {
         let mut state = self.state();
-        match state.frames.pop_front() {
-            Some(frame) => {
-                state.bytes = state.bytes.saturating_sub(frame.len());
+        let front = state.frames.front().map(|frame| (frame.text().cloned(), frame.bytes()));
+        match front {
+            Some((None, _)) => None,
+            Some((Some(frame), bytes)) => {
+                state.frames.pop_front();
+                state.bytes = state.bytes.saturating_sub(bytes);
                 if state.frames.is_empty() {
                     self.emptied.notify_one();
                 }
@@ -198,6 +253,45 @@ mod tests {
         let text = end.after(Duration::from_millis(1_500)).text();
         assert_eq!(text.as_str(), "busy; retryAfter=1500");
         assert_eq!(stated_delay(&text), Some(Duration::from_millis(1_500)));
+    }
+
+    #[test]
+    fn a_frame_that_is_still_being_written_keeps_its_place_and_its_share_of_the_bound() {
+        let (outbox, late) = (self::outbox(), Later::default());
+        outbox.push(Utf8Bytes::from_static("a"));
+        outbox.push_later(Later::clone(&late), 8);
+        outbox.push(Utf8Bytes::from_static("b"));
+        outbox.end(End::new(CloseCode::GOING_AWAY, "bye"));
+        assert_eq!((outbox.try_take(), outbox.try_take()), (frame("a"), None));
+        late.set(Utf8Bytes::from_static("late")).unwrap();
+        assert_eq!((outbox.try_take(), outbox.try_take()), (frame("late"), frame("b")));
+        assert!(matches!(outbox.try_take(), Some(Next::End(_))));
+
+        let outbox = self::outbox();
+        outbox.push_later(Later::default(), 8);
+        outbox.push(Utf8Bytes::from_static("too much"));
+        assert_eq!(outbox.try_take(), Some(Next::End(TOO_SLOW)));
+    }
+
+    #[test]
+    fn a_frame_that_is_never_written_ends_the_connection() {
+        let outbox = outbox();
+        outbox.push_later(Later::default(), 8);
+        outbox.give_up(End::new(CloseCode::TRY_AGAIN_LATER, "overloaded"));
+        assert!(matches!(outbox.try_take(), Some(Next::End(_))));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_frame_hears_that_it_is_written() {
+        let (outbox, late) = (outbox(), Later::default());
+        outbox.push_later(Later::clone(&late), 8);
+        let write = async {
+            tokio::task::yield_now().await;
+            late.set(Utf8Bytes::from_static("late")).unwrap();
+            outbox.look();
+        };
+        let (next, ()) = tokio::join!(outbox.take(), write);
+        assert_eq!(Some(next), frame("late"));
     }
 
     #[test]

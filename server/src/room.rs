@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use crsqlite_sync::wire::{
-    Body, Change, Cursor, Message, Rejected, Row, RowCode, Run, SiteId, SyncPush, SyncRequest, SyncResponse,
-    WireError,
+    Body, Change, CloseCode, Cursor, Message, Rejected, Row, RowCode, Run, SiteId, SyncPush, SyncRequest,
+    SyncResponse, WireError,
 };
 use tokio::sync::{Mutex as OrderedMutex, Semaphore};
 use tokio::task::AbortHandle;
@@ -20,10 +20,11 @@ use tracing::{debug, warn};
 use crate::clock::now_ms;
 use crate::comparison::Comparison;
 use crate::error::Error;
+use crate::heavy::{self, HEAVY_BYTES};
 use crate::log::Log;
-use crate::log::core::{Appended, Clock, Item, Query, Start};
+use crate::log::core::{Appended, Clock, Item, Query, Record, Start};
 use crate::metrics::{self, Metrics, Presence, RowFate};
-use crate::outbox::Outbox;
+use crate::outbox::{End, Later, Outbox};
 use crate::push_pull;
 use crate::reply::{self, Hint, Origin, Stored};
 use crate::rooms::Rooms;
@@ -31,6 +32,9 @@ use crate::user::User;
 
 /// A peer that knows only the seed answers with all that it has: it is not asked more often.
 const ASK_PAUSE: Duration = Duration::from_secs(30);
+
+/// What could not be written will never come.
+const OVERLOADED: End = End::new(CloseCode::TRY_AGAIN_LATER, "overloaded");
 
 /// Requests of one user over HTTP that are carried out at once.
 const CALLS: usize = 16;
@@ -227,7 +231,7 @@ impl Room {
         debug!(rows = rows.len(), records = records.len(), "written elsewhere");
         let now = now_ms();
         if !(rows.is_empty() && records.is_empty()) {
-            self.tell_push_pull(except, || push_pull::news(&rows, &records, now));
+            self.tell_news(except, &rows, &records.iter().collect::<Vec<_>>(), now);
         }
         // More than one message holds: the devices find the gap and ask, each for what it lacks.
         let (rows, base) = if whole { (rows, feed.base) } else { (Vec::new(), head) };
@@ -262,20 +266,32 @@ impl Room {
 
     /// Queues a message for all connections of the relay protocol but one.
     pub(crate) fn tell_others(&self, except: Option<u64>, message: &Message) {
-        self.tell(Protocol::Relay, except, metrics::kind(&message.body), || message.encode());
+        let frame = || {
+            let message = message.clone();
+            move || message.encode()
+        };
+        self.tell(Protocol::Relay, except, metrics::kind(&message.body), about_bytes(&message.body), frame);
     }
 
     /// Queues a frame for all connections of the push-pull contract but one.
-    pub(crate) fn tell_push_pull(&self, except: Option<u64>, frame: impl FnOnce() -> String) {
-        self.tell(Protocol::PushPull, except, "server_push", frame);
+    pub(crate) fn tell_news(&self, except: Option<u64>, rows: &[Change], records: &[&Record], now: i64) {
+        let bytes: usize =
+            rows.iter().map(Change::wire_size).chain(records.iter().map(|r| r.wire_size())).sum();
+        self.tell(Protocol::PushPull, except, "server_push", bytes, || {
+            let rows = rows.to_vec();
+            let records: Vec<Record> = records.iter().map(|&record| record.clone()).collect();
+            move || push_pull::news(&rows, &records, now)
+        });
     }
 
-    fn tell(
+    /// `bytes` is about how large the frame will be, `frame` takes along what it writes.
+    fn tell<F: FnOnce() -> String + Send + 'static>(
         &self,
         protocol: Protocol,
         except: Option<u64>,
         kind: &'static str,
-        frame: impl FnOnce() -> String,
+        bytes: usize,
+        frame: impl FnOnce() -> F,
     ) {
         let members = self.members();
         let hears = |(id, member): &(&u64, &Member)| Some(**id) != except && member.speaks == protocol;
@@ -283,13 +299,9 @@ impl Room {
         if hearers.peek().is_none() {
             return;
         }
-        let frame = Utf8Bytes::from(frame());
-        let mut count = 0;
-        for (_, member) in hearers {
-            member.outbox.push(frame.clone());
-            count += 1;
-        }
-        self.metrics.sent(kind, count);
+        let hearers: Vec<Arc<Outbox>> = hearers.map(|(_, member)| Arc::clone(&member.outbox)).collect();
+        self.metrics.sent(kind, hearers.len());
+        send(hearers, bytes, frame());
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
@@ -456,7 +468,7 @@ impl Membership {
         }
         let stored = select(good, &appended);
         if !stored.is_empty() {
-            room.tell_push_pull(Some(self.id), || push_pull::news(&stored, [], now_ms()));
+            room.tell_news(Some(self.id), &stored, &[], now_ms());
             room.tell_others(Some(self.id), &reply::forward(&room.user, origin, stored, &appended));
         }
     }
@@ -468,7 +480,8 @@ impl Membership {
 
     fn reply(&self, message: &Message) {
         self.room.metrics.sent(metrics::kind(&message.body), 1);
-        self.outbox.push(Utf8Bytes::from(message.encode()));
+        let (bytes, message) = (about_bytes(&message.body), message.clone());
+        send(vec![Arc::clone(&self.outbox)], bytes, move || message.encode());
     }
 
     /// True the first time.
@@ -514,6 +527,35 @@ impl Drop for Membership {
     }
 }
 
+/// About how large a message is.
+fn about_bytes(body: &Body) -> usize {
+    let rows = match body {
+        Body::Push(push) => &push.changes,
+        Body::Response(response) => &response.changes,
+        Body::Request(_) | Body::Ack(_) | Body::Error(_) => return 0,
+    };
+    rows.iter().flatten().map(Change::wire_size).sum()
+}
+
+/// Queues a frame. A large one keeps its place in the queues while it is written elsewhere: nobody else is to wait for it.
+fn send(hearers: Vec<Arc<Outbox>>, bytes: usize, frame: impl FnOnce() -> String + Send + 'static) {
+    if bytes < HEAVY_BYTES {
+        let frame = Utf8Bytes::from(frame());
+        return hearers.iter().for_each(|outbox| outbox.push(frame.clone()));
+    }
+    let later = Later::default();
+    for outbox in &hearers {
+        outbox.push_later(Later::clone(&later), bytes);
+    }
+    tokio::spawn(async move {
+        let written = heavy::run(move || Utf8Bytes::from(frame())).await;
+        let is_there = written.is_some_and(|text| later.set(text).is_ok());
+        for outbox in hearers {
+            if is_there { outbox.look() } else { outbox.give_up(OVERLOADED) }
+        }
+    });
+}
+
 /// The rows that can be taken, which ones they are, and those that cannot.
 fn sort(rows: Vec<Row>) -> (Vec<Change>, Vec<usize>, Vec<Rejected>) {
     let (mut good, mut places, mut rejected) = (Vec::with_capacity(rows.len()), Vec::new(), Vec::new());
@@ -537,4 +579,36 @@ fn select(changes: Vec<Change>, appended: &Appended) -> Vec<Change> {
         .filter(|(index, _)| stored.contains(index))
         .map(|(_, change)| change)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use prometheus_client::metrics::counter::Counter;
+
+    use super::*;
+    use crate::outbox::{Bound, Next};
+
+    #[tokio::test]
+    async fn a_large_frame_is_written_elsewhere_and_keeps_its_place() {
+        let bound = Bound { messages: 9, bytes: 9 << 20 };
+        let outboxes: Vec<_> = (0..2).map(|_| Arc::new(Outbox::new(bound, Counter::default()))).collect();
+        let here = thread::current().id();
+        let frame = move || format!("here: {}", thread::current().id() == here);
+        send(outboxes.clone(), HEAVY_BYTES, frame);
+        send(outboxes.clone(), HEAVY_BYTES - 1, frame);
+        for outbox in outboxes {
+            for text in ["here: false", "here: true"] {
+                assert_eq!(outbox.take().await, Next::Frame(Utf8Bytes::from_static(text)));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_cannot_be_written_ends_the_connection() {
+        let outbox = Arc::new(Outbox::new(Bound { messages: 9, bytes: 9 }, Counter::default()));
+        send(vec![Arc::clone(&outbox)], HEAVY_BYTES, || panic!("as a test"));
+        assert_eq!(outbox.take().await, Next::End(OVERLOADED));
+    }
 }

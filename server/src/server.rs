@@ -90,7 +90,6 @@ impl Server {
             places: Places::new(config.limits.max_connections_per_address),
             refusals: Rates::new(Rate { amount: config.limits.rate_refusals, per: MINUTE, burst: MINUTE }),
             pace: Arc::new(Pace::new(&config.limits)),
-            heavy: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
             drain: Drain::default(),
             metrics,
             next: AtomicU64::new(0),

@@ -8,13 +8,13 @@ use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket};
 use crsqlite_sync::wire::{CloseCode, Decoded, Message, WireError};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{Span, debug};
 
 use crate::auth::Refusal;
 use crate::clock::now_seconds;
 use crate::door::{FULL, Guest, Seat};
+use crate::heavy::{self, HEAVY_BYTES};
 use crate::http::App;
 use crate::metrics::{self, Presence};
 use crate::outbox::{Bound, End, Next, Outbox};
@@ -25,8 +25,6 @@ use crate::user::Owner;
 
 /// How long the other side has to take a close frame and to answer it.
 pub(crate) const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
-/// From here on a message is decoded elsewhere.
-pub(crate) const HEAVY_BYTES: usize = 64 << 10;
 /// Longer than any connection lives; a timer cannot be set to every date that a token can state.
 pub(crate) const FAR_FUTURE: i64 = 10 * 366 * 24 * 3_600;
 
@@ -156,7 +154,7 @@ impl Reader<'_> {
         if text.len() > self.app.config.limits.max_message_bytes {
             return self.outbox.end(TOO_BIG);
         }
-        let decoded = decode(&self.app.heavy, text).await;
+        let decoded = decode(text).await;
         let kind = match &decoded {
             Ok(Decoded::Message(message)) => metrics::kind(&message.body),
             Ok(Decoded::UnknownType(_)) => "unknown",
@@ -183,14 +181,13 @@ impl Reader<'_> {
 }
 
 /// Reads a message. A large one takes a while, in which nobody else is to wait: the threads that serve sockets are few.
-async fn decode(turns: &Semaphore, text: &Utf8Bytes) -> Result<Decoded, WireError> {
+async fn decode(text: &Utf8Bytes) -> Result<Decoded, WireError> {
     if text.len() < HEAVY_BYTES {
         return Message::decode(text);
     }
-    let _turn = turns.acquire().await;
     let text = text.clone();
-    let decoded = tokio::task::spawn_blocking(move || Message::decode(&text)).await;
-    decoded.unwrap_or_else(|_| Err(WireError::Malformed("it cannot be read".into())))
+    let decoded = heavy::run(move || Message::decode(&text)).await;
+    decoded.unwrap_or_else(|| Err(WireError::Malformed("it cannot be read".into())))
 }
 
 pub(crate) const TOO_BIG: End = End::new(CloseCode::TOO_BIG, "message too big");
@@ -288,7 +285,7 @@ mod tests {
             r#"{{"type":"sync_push","version":1,"siteId":"YWJjZGVmZ2hpamtsbW5vcA==","timestamp":1,
                 "payload":{{"changes":[{rows}],"baseVersion":0}}}}"#
         );
-        let (turns, text, mut steps) = (Semaphore::new(1), Utf8Bytes::from(text), 0_u32);
+        let (text, mut steps) = (Utf8Bytes::from(text), 0_u32);
         let others = async {
             loop {
                 steps += 1;
@@ -297,7 +294,7 @@ mod tests {
         };
         let decoded = tokio::select! {
             biased;
-            decoded = decode(&turns, &text) => decoded,
+            decoded = decode(&text) => decoded,
             () = others => unreachable!("it has no end"),
         };
         assert!(matches!(decoded, Ok(Decoded::Message(_))), "{decoded:?}");

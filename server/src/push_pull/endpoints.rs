@@ -21,9 +21,9 @@ use super::live;
 use super::query::Query;
 use super::refused::{Refused, SOON};
 use crate::door::{Turned, Visitor, cors};
+use crate::heavy::{self, HEAVY_BYTES};
 use crate::http::App;
 use crate::room::Room;
-use crate::socket::HEAVY_BYTES;
 
 pub(crate) fn routes(app: &App) -> Router<Arc<App>> {
     Router::new()
@@ -112,9 +112,8 @@ pub(super) async fn read(app: &App, text: String) -> Result<Vec<Sent>, BadPush> 
     if text.len() < HEAVY_BYTES {
         return batch::read(&text, most);
     }
-    let _turn = app.heavy.acquire().await;
-    let read = tokio::task::spawn_blocking(move || batch::read(&text, most)).await;
-    read.unwrap_or_else(|_| Err(BadPush::Malformed("it cannot be read".to_owned())))
+    let read = heavy::run(move || batch::read(&text, most)).await;
+    read.unwrap_or_else(|| Err(BadPush::Malformed("it cannot be read".to_owned())))
 }
 
 /// A request of a user who was let in, until it is answered.

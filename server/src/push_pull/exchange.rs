@@ -80,7 +80,7 @@ impl Room {
             .map(|(offset, row)| Change { db_version: offset, ..row })
             .collect();
         if !new.is_empty() {
-            self.tell_push_pull(from, || answer::news(&new, [], now));
+            self.tell_news(from, &new, &[], now);
             let stored = Stored { run: &appended.run, base: appended.base, head: appended.head };
             self.tell_others(from, &reply::news(&self.user, new, stored, now));
         }
@@ -111,8 +111,8 @@ impl Room {
             }
         }
         if !put.stored.is_empty() {
-            let new = put.stored.iter().filter_map(|&index| records.get(index));
-            self.tell_push_pull(from, || answer::news([], new, now));
+            let new: Vec<&Record> = put.stored.iter().filter_map(|&index| records.get(index)).collect();
+            self.tell_news(from, &[], &new, now);
             // Devices of the relay protocol have no use for records, but would find a gap in the offsets.
             let stored = Stored { run: &put.run, base: put.base, head: put.head };
             self.tell_others(from, &reply::news(&self.user, Vec::new(), stored, now));
