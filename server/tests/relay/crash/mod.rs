@@ -166,7 +166,8 @@ impl World {
     async fn start() -> World {
         let folder = tempfile::tempdir().unwrap();
         let (postgres, database) = if is_postgres() {
-            let postgres = Postgres::start(&[]);
+            // The system keeps what a killed process has written: syncs would only make its next start slow.
+            let postgres = Postgres::start(&["fsync=off"]);
             let url = postgres.database(folder.path()).await;
             (Some(postgres), url)
         } else {
@@ -182,7 +183,7 @@ impl World {
         Process::start(folder.path(), &[fixed.as_slice(), &unlimited].concat())
     }
 
-    /// Kills the relay, or PostgreSQL, or both, and starts again what is gone.
+    /// Kills the relay, or PostgreSQL, or both, and starts again what is gone. A relay that is left alone has to heal.
     fn crash(&mut self, round: u64) {
         let (relay, postgres) = match round % 3 {
             0 => (true, false),

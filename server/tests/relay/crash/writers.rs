@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -14,7 +15,10 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::support::{PATIENCE, column, site, token};
+use crate::support::{column, site, token};
+
+/// A relay waits for a database that is away, for one push of a user after the other.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A writer of one user in one round; its name is in all that it writes.
 #[derive(Clone)]

@@ -114,6 +114,19 @@ impl Postgres {
     /// Starts the server on what it has, and waits until it answers.
     pub fn begin(&mut self) {
         assert!(self.child.is_none(), "it runs");
+        // What a killed server has left behind takes a moment to notice.
+        for _ in 0..200 {
+            self.child = self.try_begin();
+            if self.child.is_some() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("what a killed server has left behind does not end");
+    }
+
+    /// `None` while processes of a server before are still there.
+    fn try_begin(&self) -> Option<Child> {
         // It ends when its standard input does, so also when this process is killed.
         let script = r#""$@" & server=$!; read -r end; kill -s "${end:-INT}" $server; wait $server"#;
         let mut command = self.command("sh");
@@ -132,11 +145,16 @@ impl Postgres {
             if line.contains("ready to accept connections") {
                 break;
             }
+            if line.contains("pre-existing shared memory block") {
+                drop(child.stdin.take());
+                child.wait().unwrap();
+                return None;
+            }
             said.push(line);
         }
         // A full pipe would stop it.
         std::thread::spawn(move || lines.for_each(drop));
-        self.child = Some(child);
+        Some(child)
     }
 
     /// Ends it with this signal, `KILL` for one that lets nothing be tidied up.
