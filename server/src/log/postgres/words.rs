@@ -124,7 +124,8 @@ async fn follow(pool: &PgPool, hear: &mpsc::Sender<Heard>, own: u64) -> Result<(
                 looks += 1;
                 let found = timeout(PATIENCE, untold(&mut listener, looks % LOOKS == 0)).await;
                 let found = found.map_err(|_| sqlx::Error::PoolTimedOut)??;
-                words.extend(found.iter().filter(|(id, _)| !known.contains(id)).map(|(_, owner)| Heard::Written(*owner)));
+                let new = found.iter().filter(|(id, _)| !known.contains(id));
+                words.extend(new.map(|(_, owner)| Heard::Written(*owner)));
                 known = found.into_iter().map(|(id, _)| id).collect();
             }
         }
