@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::process::Process;
 use crate::support::postgres::{self, Postgres, until};
-use crate::support::{Device, Relay, column, cursor, http_with, offsets, token, values};
+use crate::support::{Device, Relay, SECRET, column, cursor, http_with, offsets, token, values};
 use crsqlite_sync::wire::{Change, record};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
@@ -142,22 +143,54 @@ async fn sockets_of_the_push_pull_contract_hear_of_rows_and_records_of_other_rel
 }
 
 #[tokio::test]
-async fn what_a_relay_wrote_that_ended_before_its_word_is_found_by_the_others() {
+async fn what_a_relay_wrote_that_was_killed_before_its_word_is_found_by_the_others() {
     let folder = tempfile::tempdir().unwrap();
-    let (one, other) = two(folder.path()).await;
-    // From here on no word gets through: as if each writer ended between its commit and its word.
+    let url = postgres::database_of(folder.path()).await;
+    let other = on(&url).await;
+    let mut killed = Process::start(folder.path(), &["--jwt-secret", SECRET, "--database", &url]);
+    // From here on no word gets through: each writer is killed between its commit and its word.
     postgres::run(
         folder.path(),
         "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'silence'; END $$;
          CREATE TRIGGER silence BEFORE DELETE ON untold FOR EACH ROW EXECUTE FUNCTION nothing()",
     )
     .await;
-    let (mut a, mut b) = (one.device("alice", 1).await, other.device("alice", 2).await);
+    let (mut a, mut b) = (killed.device("alice").await, other.device("alice", 2).await);
     b.expect_nothing().await;
     a.push(&[column("k", "a", 1, json!(1), 1)]).await;
-    drop(a);
-    one.stop().await;
+    killed.kill();
     assert_eq!(values(&soon(&mut b).await), [1]);
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_told_while_a_relay_could_not_hear_is_looked_up_when_it_listens_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = two(folder.path()).await;
+    let (mut a, mut b) = (one.device("alice", 1).await, other.device("alice", 2).await);
+    b.expect_nothing().await;
+    a.push(&[column("k", "a", 1, json!("heard"), 1)]).await;
+    assert_eq!(values(&soon(&mut b).await), ["heard"]);
+    postgres::run(
+        folder.path(),
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = 'crsqlite-relay, listening'",
+    )
+    .await;
+    a.push(&[column("k", "a", 2, json!("missed"), 2)]).await;
+    // Told: nobody can find it by what is untold.
+    let mut db = sqlx::PgConnection::connect(&postgres::database_of(folder.path()).await).await.unwrap();
+    until("the word is out", async || {
+        let untold: i64 = sqlx::query_scalar("SELECT count(*) FROM crsqlite_relay.untold")
+            .fetch_one(&mut db)
+            .await
+            .unwrap();
+        untold == 0
+    })
+    .await;
+    assert_eq!(values(&soon(&mut b).await), ["missed"]);
+    db.close().await.unwrap();
+    one.stop().await;
     other.stop().await;
 }
 

@@ -44,7 +44,7 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    async fn device(&self, sub: &str) -> Device {
+    pub(crate) async fn device(&self, sub: &str) -> Device {
         let cookie = format!("auth_token={}", token(sub, 600));
         Device::connect(self.address, &[("Cookie", &cookie)], 1).await
     }

@@ -74,7 +74,8 @@ impl PostgresLog {
         };
         let mut own = [0; 8];
         getrandom::fill(&mut own)?;
-        let listening = pool(1).connect_lazy_with(options.clone());
+        let listening = options.clone().application_name("crsqlite-relay, listening");
+        let listening = pool(1).connect_lazy_with(listening);
         let pool = pool(connections.max(1)).connect_lazy_with(options);
         let words = Words::start(pool.clone(), listening, u64::from_be_bytes(own));
         Ok(PostgresLog { pool, most_rows, start, words })
