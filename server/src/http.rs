@@ -37,7 +37,7 @@ use crate::push_pull;
 use crate::rate::Rates;
 use crate::rooms::Rooms;
 use crate::socket;
-use crate::status;
+use crate::status::{self, Readiness};
 
 /// How long a token of the development login is valid, in seconds.
 const DEV_LIFETIME: i64 = 12 * 3_600;
@@ -68,6 +68,7 @@ pub(crate) struct App {
     pub(crate) refusals: Rates<Host>,
     pub(crate) pace: Arc<Pace>,
     pub(crate) drain: Drain,
+    pub(crate) readiness: Readiness,
     pub(crate) metrics: Arc<Metrics>,
     /// The number of the next connection.
     pub(crate) next: AtomicU64,

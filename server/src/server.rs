@@ -28,6 +28,7 @@ use crate::places::Places;
 use crate::plain::PlainRooms;
 use crate::rate::{Rate, Rates};
 use crate::rooms::Rooms;
+use crate::status::Readiness;
 
 /// A shorter secret of tokens can be guessed.
 const STRONG_SECRET_BYTES: usize = 32;
@@ -91,6 +92,7 @@ impl Server {
             refusals: Rates::new(Rate { amount: config.limits.rate_refusals, per: MINUTE, burst: MINUTE }),
             pace: Arc::new(Pace::new(&config.limits)),
             drain: Drain::default(),
+            readiness: Readiness::default(),
             metrics,
             next: AtomicU64::new(0),
             connections: TaskTracker::new(),

@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use crate::http::App;
@@ -20,6 +21,13 @@ use crate::user::Owner;
 
 /// Whoever asks whether the relay is ready does not wait for long.
 const STORAGE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What was found counts for so long: whoever asks often does not make the storage work.
+const FRESH: Duration = Duration::from_millis(200);
+
+/// What was found last, and when. Who asks meanwhile waits for the same answer.
+#[derive(Debug, Default)]
+pub(crate) struct Readiness(Mutex<Option<(Instant, bool)>>);
 
 /// Whether the process lives, and whether it should be given work.
 pub(crate) fn health_routes() -> Router<Arc<App>> {
@@ -48,6 +56,18 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn storage_answers(app: &App) -> bool {
+    let mut known = app.readiness.0.lock().await;
+    if let Some((at, answers)) = *known
+        && at.elapsed() < FRESH
+    {
+        return answers;
+    }
+    let answers = ask_storage(app).await;
+    *known = Some((Instant::now(), answers));
+    answers
+}
+
+async fn ask_storage(app: &App) -> bool {
     // Nobody has this name, so there is little to read.
     match timeout(STORAGE_DEADLINE, app.log.clock(&Owner::of(""))).await {
         Ok(Ok(_)) => true,

@@ -13,6 +13,9 @@ use super::transaction::{Found, Transaction};
 use crate::error::Error;
 use crate::user::Owner;
 
+/// So many entries are held in memory to see what a push replaces; one that touches more is taken in pieces.
+const MOST_TOUCHED: usize = 20_000;
+
 /// How far the owner's log has come.
 pub(super) async fn clock(tx: &mut impl Transaction, owner: &Owner) -> Result<Clock, Error> {
     Ok(tx.find(owner).await?.map(|found| found.clock).unwrap_or_default())
@@ -77,21 +80,37 @@ pub(super) async fn append(
         let (run, head) = (clock.run(run).clone(), clock.head);
         return Ok(Appended { run, base: head, head, stored: Vec::new(), refused: Vec::new() });
     }
-    let Found { id, mut clock, rows } = tx.enter(owner).await?;
-    let existing = tx.touched(id, changes).await?;
-    let plan = compact_within(room(most_rows, rows), &existing, changes, names::of);
+    let Found { id, mut clock, mut rows } = tx.enter(owner).await?;
     let base = clock.head;
-    let mut head = base;
-    if !plan.insert.is_empty() {
+    let (mut head, mut stored, mut refused) = (base, Vec::new(), Vec::new());
+    let mut pieces = vec![(0, changes)];
+    while let Some((first, piece)) = pieces.pop() {
+        let most = if piece.len() > 1 { MOST_TOUCHED } else { usize::MAX };
+        let Some(mut existing) = tx.touched(id, piece, most).await? else {
+            // One after the other they do the same.
+            let (one, other) = piece.split_at(piece.len() / 2);
+            pieces.extend([(first + one.len(), other), (first, one)]);
+            continue;
+        };
+        existing.sort_unstable_by_key(|entry| entry.offset);
+        let plan = compact_within(room(most_rows, rows), &existing, piece, names::of);
+        refused.extend(plan.refuse.iter().map(|index| first + index));
+        if plan.insert.is_empty() {
+            continue;
+        }
         begin(tx, id, &mut clock, run).await?;
         tx.delete(id, &plan.delete).await?;
         let new: Vec<(i64, &Change)> =
-            (base + 1..).zip(plan.insert.iter().filter_map(|&index| changes.get(index))).collect();
+            (head + 1..).zip(plan.insert.iter().filter_map(|&index| piece.get(index))).collect();
         tx.insert(id, &new).await?;
-        head = new.last().map_or(base, |(offset, _)| *offset);
-        tx.set_head(id, head, rows + count(new.len()) - count(plan.delete.len())).await?;
+        head = new.last().map_or(head, |(offset, _)| *offset);
+        rows += count(new.len()) - count(plan.delete.len());
+        stored.extend(plan.insert.iter().map(|index| first + index));
     }
-    Ok(Appended { run: clock.run(run).clone(), base, head, stored: plan.insert, refused: plan.refuse })
+    if head > base {
+        tx.set_head(id, head, rows).await?;
+    }
+    Ok(Appended { run: clock.run(run).clone(), base, head, stored, refused })
 }
 
 /// Stores the records that are newer than what is there.

@@ -39,8 +39,13 @@ pub(super) trait Transaction: Send {
     /// States the head and the number of entries and records.
     fn set_head(&mut self, log: i64, head: i64, rows: i64) -> impl Future<Output = Answer<()>> + Send;
 
-    /// All entries of the rows that `changes` touch, without their values.
-    fn touched(&mut self, log: i64, changes: &[Change]) -> impl Future<Output = Answer<Vec<Entry>>> + Send;
+    /// All entries of the rows that `changes` touch, without their values; nothing if there are more than `most`.
+    fn touched(
+        &mut self,
+        log: i64,
+        changes: &[Change],
+        most: usize,
+    ) -> impl Future<Output = Answer<Option<Vec<Entry>>>> + Send;
 
     fn delete(&mut self, log: i64, offsets: &[i64]) -> impl Future<Output = Answer<()>> + Send;
 

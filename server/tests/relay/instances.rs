@@ -2,15 +2,16 @@
 //! between its commit and its word to the others, when the words fail to come, and when the database starts anew.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::process::Process;
-use crate::support::postgres::{self, Postgres, until};
-use crate::support::{Device, Relay, SECRET, column, cursor, http_with, offsets, token, values};
+use crate::support::postgres::{self, Postgres};
+use crate::support::{Device, Relay, SECRET, column, cursor, http_with, offsets, token, until, values};
 use crsqlite_sync::wire::{Change, record};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// Sooner than the beat of the head, which would heal everything.
 const SOON: Duration = Duration::from_secs(5);

@@ -191,6 +191,31 @@ async fn a_full_log_refuses_what_would_add_to_it_and_takes_the_rest() {
 }
 
 #[tokio::test]
+async fn a_push_that_touches_more_than_fits_into_memory_does_what_it_would_do_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(directory.path(), None).await.unwrap();
+    let (alice, run, mut model) = (Owner::of("alice"), Run::from_random(1), Ledger::default());
+    let entry = |row: i64, column: i64, col_version: i64| Change {
+        pk: Pk::pack(&[Value::Integer(row)]).unwrap(),
+        cid: format!("{column}"),
+        cl: 1,
+        col_version,
+        val: Value::Integer(col_version),
+        ..Random(0).change()
+    };
+    for row in 0..6 {
+        let wide: Vec<Change> = (0..4_000).map(|column| entry(row, column, 1)).collect();
+        assert_eq!(log.append(&alice, &run, &wide).await.unwrap(), model.append(&run, &wide));
+    }
+    // Known ones between new ones.
+    let across: Vec<Change> = (0..60).map(|n| entry(n % 6, n, 1 + n % 3)).collect();
+    let done = log.append(&alice, &run, &across).await.unwrap();
+    assert_eq!(done, model.append(&run, &across));
+    assert_eq!((done.stored.len(), done.head), (40, 24_040));
+    assert_eq!(log.sums(&alice).await.unwrap(), (model.clock.clone(), model.sums()));
+}
+
+#[tokio::test]
 async fn only_the_records_that_were_accepted_last_are_remembered_by_their_ids() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(directory.path(), None).await.unwrap();

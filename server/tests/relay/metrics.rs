@@ -1,6 +1,6 @@
 //! What those who run the relay see: metrics, health, readiness.
 
-use crate::support::{Device, Relay, column, http, spoil};
+use crate::support::{Device, Relay, column, http, spoil, until};
 use serde_json::json;
 
 /// The value of a series, given as it stands in the text.
@@ -73,8 +73,11 @@ async fn a_relay_is_not_ready_when_its_storage_fails_but_its_process_lives() {
     let (status, _, body) = relay.http("GET", "/ready", "").await;
     assert_eq!((status, body.as_str()), (200, r#"{"status":"ready"}"#));
     spoil(directory.path()).await;
-    let (status, _, body) = relay.http("GET", "/ready", "").await;
-    assert_eq!((status, body.as_str()), (503, r#"{"status":"storage-failed"}"#));
+    until("what was found is asked again", async || {
+        let (status, _, body) = relay.http("GET", "/ready", "").await;
+        (status, body.as_str()) == (503, r#"{"status":"storage-failed"}"#)
+    })
+    .await;
     assert_eq!(relay.http("GET", "/health", "").await.0, 200);
     let (_, _, text) = relay.http("GET", "/metrics", "").await;
     assert_eq!(value(&text, "crsqlite_relay_storage_errors_total"), 1.0);

@@ -241,7 +241,12 @@ impl Transaction for Statements<'_> {
         Ok(())
     }
 
-    async fn touched(&mut self, log: i64, changes: &[Change]) -> Result<Vec<Entry>, Error> {
+    async fn touched(
+        &mut self,
+        log: i64,
+        changes: &[Change],
+        most: usize,
+    ) -> Result<Option<Vec<Entry>>, Error> {
         let mut seen = HashSet::new();
         let rows: Vec<(&str, &Pk)> = changes
             .iter()
@@ -257,12 +262,13 @@ impl Transaction for Statements<'_> {
                         CASE WHEN e.digest IS NULL THEN e.val END, octet_length(e.val)
                  FROM unnest($2::bytea[], $3::bytea[], $4::bytea[]) AS wanted (key, tbl, pk) CROSS JOIN LATERAL
                       (SELECT * FROM crsqlite_relay.entry WHERE log = $1 AND key = wanted.key OFFSET 0) e
-                 WHERE e.tbl = wanted.tbl AND e.pk = wanted.pk ORDER BY e.place",
+                 WHERE e.tbl = wanted.tbl AND e.pk = wanted.pk LIMIT $5",
             )
             .bind(log)
             .bind(batch.iter().map(|(table, pk)| key_of_row(table, pk)).collect::<Vec<_>>())
             .bind(bytes(batch.iter().map(|(table, _)| table)))
             .bind(bytes(batch.iter().map(|(_, pk)| pk.as_bytes())))
+            .bind(room(most.saturating_sub(entries.len()).saturating_add(1)))
             .fetch_all(&mut *self.db)
             .await?;
             for (offset, table, pk, cid, col_version, cl, digest, val, size) in found {
@@ -275,8 +281,11 @@ impl Transaction for Statements<'_> {
                 let size = usize::try_from(size).unwrap_or(usize::MAX);
                 entries.push(Entry { offset, table, pk, cid, col_version, cl, value, size });
             }
+            if entries.len() > most {
+                return Ok(None);
+            }
         }
-        Ok(entries)
+        Ok(Some(entries))
     }
 
     async fn delete(&mut self, log: i64, offsets: &[i64]) -> Result<(), Error> {

@@ -141,7 +141,12 @@ impl Transaction for Statements<'_> {
         Ok(())
     }
 
-    async fn touched(&mut self, log: i64, changes: &[Change]) -> Result<Vec<Entry>, Error> {
+    async fn touched(
+        &mut self,
+        log: i64,
+        changes: &[Change],
+        most: usize,
+    ) -> Result<Option<Vec<Entry>>, Error> {
         let mut seen = HashSet::new();
         let keys: Vec<(&str, &Pk)> = changes
             .iter()
@@ -160,17 +165,20 @@ impl Transaction for Statements<'_> {
                         octet_length(e.val)
                  FROM key CROSS JOIN entry e ON e.tbl = key.tbl AND e.pk = key.pk AND e.log = ",
             );
-            query.push_bind(log).push(" ORDER BY e.place");
+            query.push_bind(log);
             type Row = (i64, String, Vec<u8>, String, i64, i64, String, i64);
-            let rows: Vec<Row> = query.build_query_as().fetch_all(&mut *self.0).await?;
-            for (offset, table, pk, cid, col_version, cl, value, size) in rows {
+            let mut rows = query.build_query_as::<Row>().fetch(&mut *self.0);
+            while let Some((offset, table, pk, cid, col_version, cl, value, size)) = rows.try_next().await? {
+                if entries.len() >= most {
+                    return Ok(None);
+                }
                 let pk = Pk::parse(&pk).ok_or(Error::CorruptLog("pk"))?;
                 let value = names::of_stored(value)?;
                 let size = usize::try_from(size).unwrap_or(usize::MAX);
                 entries.push(Entry { offset, table, pk, cid, col_version, cl, value, size });
             }
         }
-        Ok(entries)
+        Ok(Some(entries))
     }
 
     async fn delete(&mut self, log: i64, offsets: &[i64]) -> Result<(), Error> {

@@ -268,3 +268,14 @@ pub fn offsets(payload: &Value) -> Vec<i64> {
 pub fn values(payload: &Value) -> Vec<Value> {
     payload["changes"].as_array().unwrap().iter().map(|row| row["val"].clone()).collect()
 }
+
+/// Waits until something holds that another process brings about.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..400 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{what} did not come about");
+}

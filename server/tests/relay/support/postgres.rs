@@ -127,10 +127,12 @@ impl Postgres {
 
     /// `None` while processes of a server before are still there.
     fn try_begin(&self) -> Option<Child> {
-        // It ends when its standard input does, so also when this process is killed.
-        let script = r#""$@" & server=$!; read -r end; kill -s "${end:-INT}" $server; wait $server"#;
+        // It ends when its standard input does, so also when this process has ended, and then takes its folder with it.
+        let script = r#""$@" & server=$!
+            read -r end || gone=yes; kill -s "${end:-INT}" $server; wait $server
+            [ -z "$gone" ] || rm -rf "$0""#;
         let mut command = self.command("sh");
-        command.args(["-c", script, "sh"]).arg(binaries().join("postgres"));
+        command.args(["-c", script]).arg(self.folder.path()).arg(binaries().join("postgres"));
         command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
         let fixed = ["listen_addresses=", "max_connections=300", "unix_socket_permissions=0777"];
         for setting in fixed.into_iter().chain(self.settings.iter().map(String::as_str)) {
@@ -146,7 +148,7 @@ impl Postgres {
                 break;
             }
             if line.contains("pre-existing shared memory block") {
-                drop(child.stdin.take());
+                let _ = writeln!(child.stdin.take().unwrap(), "INT");
                 child.wait().unwrap();
                 return None;
             }
@@ -234,15 +236,4 @@ fn binaries() -> PathBuf {
     folders.find(has).expect(
         "PostgreSQL is not installed: `cargo xtask test` does, or set PG_BIN to the folder of its programs",
     )
-}
-
-/// Waits until something holds that another process brings about.
-pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..400 {
-        if holds().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("{what} did not come about");
 }
