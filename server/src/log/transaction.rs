@@ -2,10 +2,10 @@
 //! says what is done in which order, and the log of each database begins and commits.
 //! Carried out by `sqlite::statements` and `postgres::statements`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
-use crsqlite_sync::wire::{Change, Run};
+use crsqlite_sync::wire::{Change, Pk, Run};
 
 use super::core::{Clock, Entry, Query, StoredRecord, Sums};
 use crate::error::Error;
@@ -92,6 +92,13 @@ pub(super) trait Transaction: Send {
         base: i64,
         query: &Query,
     ) -> impl Future<Output = Answer<(Vec<StoredRecord>, bool)>> + Send;
+}
+
+/// The rows that changes are about, each once: table and key.
+pub(super) fn rows_of(changes: &[Change]) -> Vec<(&str, &Pk)> {
+    let mut seen = HashSet::new();
+    let rows = changes.iter().map(|change| (change.table.as_str(), &change.pk));
+    rows.filter(|row| seen.insert(*row)).collect()
 }
 
 /// Collects what an answer can hold of rows that a database gives one by one.

@@ -1,7 +1,7 @@
 //! The statements of the logs in PostgreSQL's words, each inside the caller's transaction. Decides nothing.
 //! Ordered by `program`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crsqlite_sync::wire::{Change, Pk, Run, SiteId, Value};
 use futures_util::TryStreamExt as _;
@@ -13,7 +13,7 @@ use crate::log::core::{
     ACCEPTED_KEPT, Clock, Counter, Entry, Kind, Query, RUNS_KEPT, Record, RunStart, StoredRecord, Sums, exact,
 };
 use crate::log::names;
-use crate::log::transaction::{Found, Taken, Transaction};
+use crate::log::transaction::{Found, Taken, Transaction, rows_of};
 use crate::user::{Owner, OwnerDigest};
 
 /// Keys or rows in one statement.
@@ -247,14 +247,8 @@ impl Transaction for Statements<'_> {
         changes: &[Change],
         most: usize,
     ) -> Result<Option<Vec<Entry>>, Error> {
-        let mut seen = HashSet::new();
-        let rows: Vec<(&str, &Pk)> = changes
-            .iter()
-            .map(|change| (change.table.as_str(), &change.pk))
-            .filter(|row| seen.insert(*row))
-            .collect();
         let mut entries = Vec::new();
-        for batch in rows.chunks(BATCH) {
+        for batch in rows_of(changes).chunks(BATCH) {
             type Row = (i64, Vec<u8>, Vec<u8>, Vec<u8>, i64, i64, Option<String>, Option<Vec<u8>>, i32);
             // LATERAL with OFFSET: one look into the index per row, whatever the planner thinks of the list.
             let found: Vec<Row> = sqlx::query_as(

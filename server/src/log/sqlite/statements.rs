@@ -1,7 +1,7 @@
 //! The statements of the logs in SQLite's words, each inside the caller's transaction. Decides nothing.
 //! Ordered by `program`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crsqlite_sync::wire::{Change, Pk, Run, SiteId, Value};
 use futures_util::TryStreamExt as _;
@@ -12,7 +12,7 @@ use crate::log::core::{
     ACCEPTED_KEPT, Clock, Counter, Entry, Kind, Query, RUNS_KEPT, Record, RunStart, StoredRecord, Sums, exact,
 };
 use crate::log::names;
-use crate::log::transaction::{Found, Taken, Transaction};
+use crate::log::transaction::{Found, Taken, Transaction, rows_of};
 use crate::user::Owner;
 
 /// Keys or rows in one statement.
@@ -147,14 +147,8 @@ impl Transaction for Statements<'_> {
         changes: &[Change],
         most: usize,
     ) -> Result<Option<Vec<Entry>>, Error> {
-        let mut seen = HashSet::new();
-        let keys: Vec<(&str, &Pk)> = changes
-            .iter()
-            .map(|change| (change.table.as_str(), &change.pk))
-            .filter(|key| seen.insert(*key))
-            .collect();
         let mut entries = Vec::new();
-        for batch in keys.chunks(BATCH) {
+        for batch in rows_of(changes).chunks(BATCH) {
             let mut query = QueryBuilder::<Sqlite>::new("WITH key (tbl, pk) AS (");
             query.push_values(batch, |mut tuple, (table, pk)| {
                 tuple.push_bind(*table).push_bind(pk.as_bytes());
