@@ -210,10 +210,12 @@ impl Room {
             return;
         }
         let query = Query { records: true, ..Query::rows(self.answer_bytes) };
-        let feed = match self.log.feed(&self.user.owner, &Start::Cursor(Some(cursor)), &query).await {
+        let start = Start::Cursor(Some(cursor.clone()));
+        let feed = match self.log.feed(&self.user.owner, &start, &query).await {
             Ok(feed) => feed,
             Err(error) => {
-                // Whoever hears next of a higher head finds the gap and asks.
+                // Whoever looks next tries again; what is appended now is told after a gap, and the devices ask.
+                told.0 = Some(cursor);
                 return self.failed(&error, "cannot read what was written elsewhere");
             }
         };
