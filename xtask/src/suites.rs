@@ -16,7 +16,7 @@ use crate::pack::{self, TOOLS};
 use crate::postgres;
 use crate::run::{self, Tested};
 use crate::rust;
-use crate::workspace::{CLIENT, RELAY, Workspace, cargo};
+use crate::workspace::{CLIENT, Workspace, cargo};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Suite {
@@ -90,6 +90,9 @@ impl Suite {
     }
 }
 
+/// wasm-tools only calls a library: it has no tests, and building it here would cost two minutes.
+const NATIVE: [&str; 3] = ["--workspace", "--exclude", "wasm-tools"];
+
 fn native(ws: &Workspace) -> Result<Tested> {
     if !cfg!(unix) {
         run::step("PostgreSQL under the relay is tried on Unix only");
@@ -108,17 +111,16 @@ fn native(ws: &Workspace) -> Result<Tested> {
 fn over_postgres(ws: &Workspace, postgres: &Path) -> Result<Tested> {
     // These have a database of their own choice.
     let skipped = ["embedded::", "instances::", "crash::"].into_iter().flat_map(|module| ["--skip", module]);
-    let call = ["test", "--package", RELAY, "--test", "relay", "--"].into_iter().chain(skipped);
+    // Of the whole workspace, for else its crates are built again with fewer features.
+    let call = ["test"].iter().chain(&NATIVE).chain(&["--test", "relay", "--"]).copied().chain(skipped);
     let call = duct::cmd(cargo(), call).dir(ws.root()).env("CRSQLITE_RELAY_TEST_DATABASE", "postgres");
     run::tested("the relay's tests over PostgreSQL", &call.env("PG_BIN", postgres))
 }
 
 fn native_once(ws: &Workspace, postgres: Option<&Path>) -> Result<Tested> {
     let nextest = cmd!(cargo(), "nextest", "--version").stdout_null().stderr_null().unchecked().run()?;
-    // wasm-tools only calls a library: it has no tests, and building it here would cost two minutes.
-    let which = ["--workspace", "--exclude", "wasm-tools"];
     let run = |args: &[&str]| {
-        let call = duct::cmd(cargo(), args.iter().chain(&which)).dir(ws.root());
+        let call = duct::cmd(cargo(), args.iter().chain(&NATIVE)).dir(ws.root());
         postgres.iter().fold(call, |call, folder| call.env("PG_BIN", folder))
     };
     if !nextest.status.success() {
