@@ -17,7 +17,7 @@ const VERSIONS: [&str; 4] = [
     "/usr/local/opt",
     "/Applications/Postgres.app/Contents/Versions",
 ];
-const CURE: &str = "install PostgreSQL 13 or later (https://www.postgresql.org/download/; on Debian: apt-get install \
+const CURE: &str = "install PostgreSQL 14 or later (https://www.postgresql.org/download/; on Debian: apt-get install \
                     postgresql; with Homebrew: brew install postgresql), or set PG_BIN to the folder of its programs";
 
 /// The folder of the programs, for `PG_BIN`.

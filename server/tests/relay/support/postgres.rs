@@ -33,7 +33,7 @@ pub async fn run(folder: &Path, sql: &'static str) {
 /// The second folder has no database yet.
 pub async fn copy(from: &Path, to: &Path) {
     let (from, to) = (name_of(from), name_of(to));
-    SHARED.manage(format!("CREATE DATABASE {to} TEMPLATE {from} STRATEGY file_copy")).await;
+    SHARED.manage(format!("CREATE DATABASE {to} TEMPLATE {from}")).await;
     SHARED.made.lock().unwrap().insert(to);
 }
 
@@ -193,7 +193,7 @@ impl Postgres {
         let name = name_of(folder);
         let known = self.made.lock().unwrap().contains(&name);
         if !known {
-            self.manage(format!("CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")).await;
+            self.manage(format!("CREATE DATABASE {name} TEMPLATE template0")).await;
             self.made.lock().unwrap().insert(name.clone());
         }
         self.url(&name)
