@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 /**
  * crsqlite-sync: keeps the cr-sqlite database of a web app in step with the user's other devices, offline first.
  * Durations are in milliseconds, sizes in bytes, moments in milliseconds since 1970, unless said otherwise.
@@ -6,12 +7,15 @@
 // ------------------------------------------------------------------------------------------------ loading
 
 /** Where the wasm comes from: an address, a response, its bytes, or a compiled module. */
-export type InitInput = string | URL | Request | Response | BufferSource | WebAssembly.Module;
+export type InitInput = string | URL | Request | Response | BufferSource | WasmModule;
+
+/** A compiled module. (By itself `WebAssembly.Module` has no members, and lets everything pass.) */
+export type WasmModule = WebAssembly.Module & object;
 
 /** Loads the wasm once; every later call returns the same promise. Without `input` the file beside the package. */
 export function init(input?: InitInput | Promise<InitInput>): Promise<void>;
 /** Loads the wasm from bytes or a module that are already here. */
-export function initSync(module: BufferSource | WebAssembly.Module): void;
+export function initSync(module: BufferSource | WasmModule): void;
 export default init;
 
 // ------------------------------------------------------------------------------------------------- errors
@@ -69,9 +73,24 @@ export interface SyncError extends Error {
 
 // --------------------------------------------------------------------------------------------- transports
 
+/** A value, or a function that is asked for it each time. */
 export type MaybeAsync<T> = T | (() => T | Promise<T>);
 
-export type TransportState = "idle" | "connecting" | "open" | "waiting" | "offline" | "needs-auth" | "failed" | "closed";
+export type TransportState =
+  /** Not connected yet. */
+  | "idle"
+  | "connecting"
+  | "open"
+  /** Until `retryAt`, for the next attempt. */
+  | "waiting"
+  /** The device says that it has no network. */
+  | "offline"
+  /** The server refuses our credentials: `reconnect()` when there are new ones. */
+  | "needs-auth"
+  /** No further attempt will be made: see the reason; `reconnect()` makes one. */
+  | "failed"
+  /** By `disconnect()`. */
+  | "closed";
 
 /** Why a transport is not open, where its state alone does not say. */
 export type DisconnectReason =
@@ -106,7 +125,7 @@ export interface TransportStatus {
   readonly closeCode?: number;
   /** The server's own words in its close frame. */
   readonly closeReason?: string;
-  /** When the next attempt starts. */
+  /** When the next attempt starts, in milliseconds since 1970. */
   readonly retryAt?: number;
 }
 
@@ -125,17 +144,20 @@ export interface WsTransportOptions {
   protocol?: "push-pull" | "relay";
   /** Push-pull only: sent as the auth frame after every open. */
   headers?: MaybeAsync<Record<string, string>>;
-  /** Base of the backoff. Default 3000 (relay: 1000). */
+  /** Milliseconds before the second attempt, half as long again before each further one. Default 3000 (relay: 1000). */
   reconnectIntervalMs?: number;
-  /** 0 = for ever. Default 10 (relay: 0). */
+  /** Attempts in a row, after which the state is "failed" with the reason "gave-up". 0 = for ever. Default 10 (relay: 0). */
   maxReconnectAttempts?: number;
-  /** Default 30000. */
+  /** Push-pull only: milliseconds that one `push` or `pull` may take. Default 30000. */
   requestTimeoutMs?: number;
-  /** Default 10000. */
+  /** Milliseconds from an attempt to the open socket. Default 10000. */
   connectionTimeoutMs?: number;
-  /** After so long without a byte the server is made to speak; four times as long in a hidden page. 0 = never. Default 30000. */
+  /**
+   * After so many milliseconds without a byte the server is made to speak; four times as many in a hidden page. 0 = never.
+   * Default 30000.
+   */
   heartbeatMs?: number;
-  /** How long it has for that, also after sleep, a change of network or a frozen page. Above 0; default 10000. */
+  /** Milliseconds that it has for that, also after sleep, a change of network or a frozen page. Above 0; default 10000. */
   heartbeatTimeoutMs?: number;
   onAuthRequired?: AuthRequired;
 }
@@ -154,8 +176,8 @@ export interface HttpTransportOptions {
    */
   pullMethod?: "POST" | "GET";
   /**
-   * For each request, from the asking for headers to the end of the body; it does not run while `onAuthRequired` does.
-   * What takes longer rejects with an error named "TimeoutError", code "request-timeout". Default: no limit.
+   * Milliseconds for each request, from the asking for headers to the end of the body; it does not run while
+   * `onAuthRequired` does. What takes longer rejects with an error named "TimeoutError", code "request-timeout". Default: no limit.
    */
   timeoutMs?: number;
   /** What else `fetch` is given, such as `credentials`. Never overrides method, body, headers and signal. */
@@ -172,7 +194,7 @@ export interface HttpTransportOptions {
 export interface MessageTransport {
   readonly name: string;
   /** The remote's address, if it never changes: `SyncClient` names the remote by it where no `remoteId` is given. */
-  readonly url?: string;
+  readonly url?: string | undefined;
   readonly protocol: "relay";
   readonly state: TransportState;
   readonly status: TransportStatus;
@@ -206,7 +228,7 @@ export interface MessageTransport {
 export interface SyncTransport {
   readonly name: string;
   /** The remote's address, if it never changes: `SyncClient` names the remote by it where no `remoteId` is given. */
-  readonly url?: string;
+  readonly url?: string | undefined;
   push(changes: SyncChangeRecord[], options?: PushOptions): Promise<SyncPushResult>;
   pull(options?: PullOptions): Promise<SyncPullResult>;
   connect?(): Promise<void>;
@@ -247,7 +269,9 @@ export interface Database {
 // ------------------------------------------------------------------------------------------------- client
 
 export interface SyncClientOptions {
+  /** The open database. It stays yours: the client never closes it. */
   db: Database;
+  /** Connected by `start()` and disconnected by `stop()`. One transport for each client. */
   transport: MessageTransport | SyncTransport;
   /** Only these tables are sent and applied. Default: every replicated table. */
   tables?: string[];
@@ -259,20 +283,49 @@ export interface SyncClientOptions {
   remoteId?: string;
   /** One leader per database and remote across tabs, by Web Locks. Default true where locks exist. */
   multiTab?: boolean;
-  /** Push-pull only: how often the remote is asked for news. 0 = only by `syncNow`, at a reconnect and after a server push. Default 30000. */
+  /**
+   * Push-pull only: milliseconds after which the remote is asked for news again. 0 = only by `syncNow`, at a reconnect and
+   * after a server push. Default 30000.
+   */
   pullIntervalMs?: number;
   /** For a transport that does not ask by itself. One that does (`asksForAuth`) is left to it: nobody is asked twice. */
   onAuthRequired?: AuthRequired;
+  /** `console` is one. Told of errors where nobody listens to "error"; without it the console is. Default: none. */
   logger?: { debug?(...args: unknown[]): void; warn?(...args: unknown[]): void; error?(...args: unknown[]): void };
 }
 
 export type SyncState =
-  | "stopped" | "standby" | "offline" | "connecting" | "catching-up" | "live" | "needs-auth" | "failed";
+  /** Not started, or stopped; also where another client has taken over: "not-leading". */
+  | "stopped"
+  /** Another tab of this database leads; this one takes over when that ends. */
+  | "standby"
+  | "offline"
+  | "connecting"
+  /** Connected; what others wrote meanwhile is on its way. */
+  | "catching-up"
+  /** Connected and up to date: what is written on either side arrives as it is written. */
+  | "live"
+  /** Nothing goes on before the app has new credentials and calls `transport.reconnect()`. */
+  | "needs-auth"
+  /** Waiting does not cure it: see the reason. */
+  | "failed";
+
+/** Why the state is what it is, where the state alone does not say. A transport of your own may say other words. */
+export type SyncReason =
+  /** On standby: the state of the tab that leads. */
+  | SyncState
+  /** What the transport says of itself. */
+  | DisconnectReason
+  /** Offline, and the transport does not say why; "needs-auth" and "failed" stand for themselves, too. */
+  | "disconnected"
+  /** Failed: the relay says that it is spoken to as another user than before. See `acceptAccount()`. */
+  | "account-changed"
+  /** Failed: what the database says. After the first two `syncNow()` goes on, after the last a new client. */
+  | "storage-full" | "orphan-clock-table" | "database-closed";
 
 export interface SyncStatus {
   readonly state: SyncState;
-  /** A stable word for why, where the state alone does not say. On standby: the state of the tab that leads. */
-  readonly reason?: string;
+  readonly reason?: SyncReason;
   /**
    * Local changes that no relay has stored yet (plain relay: not sent yet). One change is one column of one row. At least 1
    * from the moment of a write in this tab until it is counted, also where it was to a table that is not replicated. A
@@ -321,22 +374,42 @@ export interface AppliedEvent {
   readonly tables: Readonly<Record<string, readonly PrimaryKey[]>>;
 }
 
+/** Why a row was kept aside (PROTOCOL.md, "Rows"). A code that is newer than this package is read as "refused". */
+export type KeptRowCode =
+  /** Another schema wrote it: it waits for one that fits. */
+  | "unknown-table" | "unknown-column" | "key-mismatch"
+  /** A constraint or a trigger said no, or the server did. */
+  | "refused"
+  /** Too large for the server, even alone. */
+  | "too-large"
+  /** The server has something else by this name. */
+  | "conflict"
+  /** The peer that wrote it is broken. */
+  | "malformed-row" | "malformed-key" | "malformed-site-id" | "version-out-of-range" | "poison-sentinel";
+
 /** One row that was kept aside. */
 export interface KeptRow {
   /** Site id (hex) of who sent it, or who refused it. */
   readonly peer: string;
-  /** Stable code: see the README. */
-  readonly code: string;
+  readonly code: KeptRowCode;
   /** The row as it travels (PROTOCOL.md, "Rows"). */
   readonly row: unknown;
 }
 
+/** The events of `SyncClient.on`, and what their listeners are given. */
 export interface SyncEvents {
+  /** Something in the status has changed. */
   status: SyncStatus;
+  /** Others have written; it is committed, and can be read. */
   applied: AppliedEvent;
+  /** The server does not take these rows of ours. Told once for each. */
   rejected: readonly KeptRow[];
+  /** For telling people and for logs: what can be tried again is tried again by itself. */
   error: SyncError;
 }
+
+/** How far a change has got: handed to the connection, or kept by the relay. */
+export type SyncLevel = "sent" | "stored";
 
 /** What `retry()` could not help. */
 export interface Left {
@@ -415,8 +488,9 @@ export class SyncClient {
   constructor(options: SyncClientOptions);
   /** Takes the lead if no other tab has it, connects, and keeps the database in step until `stop`. Idempotent. */
   start(): Promise<void>;
-  /** Lets go: the connection, the lock, the listeners on the database. Idempotent. */
+  /** Lets go: the connection, the lock, the listeners on the database. Idempotent. Also by `await using client = …`. */
   stop(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
   /** Asks for everything new and sends what is pending; resolves when both are done. */
   syncNow(signal?: AbortSignal): Promise<void>;
   /** The present state. Never throws. */
@@ -429,7 +503,7 @@ export class SyncClient {
    * `rejected()`). Default level "stored". Waits while there is no connection; rejects when none will come by itself:
    * "gave-up" when the transport has stopped trying, "stopped", or what `status.reason` says when the state is "failed".
    */
-  waitForSynced(options?: { level?: "sent" | "stored"; signal?: AbortSignal }): Promise<void>;
+  waitForSynced(options?: { level?: SyncLevel; signal?: AbortSignal }): Promise<void>;
   quarantine(): Promise<readonly KeptRow[]>;
   rejected(): Promise<readonly KeptRow[]>;
   /**
@@ -464,8 +538,12 @@ export class WsTransport {
   readonly asksForAuth: boolean;
   readonly state: TransportState;
   readonly status: TransportStatus;
+  /** Opens, and keeps it open. Resolves when it is open; rejects when this attempt fails, and tries again by itself. */
   connect(): Promise<void>;
+  /** Closes, and stays closed. What waits rejects with "disconnected". Also by `await using transport = …`. */
   disconnect(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+  /** Ends whatever there is and connects again at once; the way out of "needs-auth" and "failed". */
   reconnect(): void;
   /** Ends this connection because the peer is of no use, and tries again with backoff. */
   drop(): void;
@@ -504,8 +582,12 @@ export class HttpTransport {
   readonly status: TransportStatus;
   /** Asks whether the server can be reached. */
   connect(): Promise<void>;
-  /** What is in flight rejects with "disconnected", and is aborted unless `fetch` has only a signal that is not ours. */
+  /**
+   * What is in flight rejects with "disconnected", and is aborted unless `fetch` has only a signal that is not ours. Also by
+   * `await using transport = …`.
+   */
   disconnect(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
   /** Leaves "needs-auth" and asks again whether the server can be reached. */
   reconnect(): void;
   /** Whether the server answered the last time, with anything below 500; a 429 or a 401 is an answer. */
@@ -593,14 +675,21 @@ export interface SyncPullResult {
 }
 
 export interface PushOptions {
+  /** For transports that cut a push into pieces; ours send all of it at once. */
   batchSize?: number;
+  /** Gives the request up: it rejects with the signal's reason. */
   signal?: AbortSignal;
 }
 
 export interface PullOptions {
+  /** Where the last pull ended; null or left out for the beginning. */
   cursor?: string | null;
+  /** Only these; left out or empty for all. */
   collections?: string[];
+  /** The most changes that the server shall answer with. */
   batchSize?: number;
+  /** Gives the request up: it rejects with the signal's reason. */
   signal?: AbortSignal;
+  /** Milliseconds, where that is less than the transport's own limit. */
   timeout?: number;
 }

@@ -321,6 +321,18 @@ mod tests {
         assert_eq!(Change::from_json(&change.to_json()), Ok(change));
     }
 
+    /// The union `KeptRowCode` of the public types names them all, and no other.
+    #[test]
+    fn every_code_is_public() {
+        let types = include_str!("../web/types.d.ts");
+        let (_, rest) = types.split_once("export type KeptRowCode =").unwrap();
+        let (union, _) = rest.split_once(';').unwrap();
+        assert_eq!(union.matches("| \"").count(), RowCode::ALL.len());
+        for code in RowCode::ALL {
+            assert!(union.contains(&format!("| \"{}\"", code.as_str())), "{code:?} is not in the types");
+        }
+    }
+
     #[test]
     fn a_code_that_is_not_known_yet_is_read_as_a_refusal() {
         let code = |text: &str| json::parse(text, RowCode::read).unwrap();

@@ -52,6 +52,12 @@ test("status is there before the start, after the stop, and in between", async (
   assert.equal(seen.at(-1), "stopped");
 });
 
+test("the end of a block stops the client that it holds", async () => {
+  const a = await device(new PlainRelay(), T);
+  await a.client[Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose")]();
+  assert.deepEqual([a.client.status.state, a.transport.state], ["stopped", "closed"]);
+});
+
 test("start and stop may be called twice, at once, and again", async () => {
   const { a, b } = await pair(T);
   await Promise.all([a.client.start(), a.client.start()]);

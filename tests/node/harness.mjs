@@ -1,4 +1,5 @@
 // Two devices and a relay: what most tests begin with.
+import { readFileSync } from "node:fs";
 import { after } from "node:test";
 import { pathToFileURL } from "node:url";
 import { resolve } from "node:path";
@@ -15,6 +16,20 @@ export { clocks, exact, open, openWith, PlainRelay, SyncClient };
 /** How long a test waits for what has to come: a device that finds a gap may have asked less than 30 s before. */
 export const patience = { ms: 75_000 };
 
+// What `status.reason` may say, from the public types.
+const types = readFileSync(resolve(folder, "index.d.ts"), "utf8");
+const words = (union) => [...(types.match(new RegExp(`export type ${union} =(.+?);\n\n`, "s"))?.[1] ?? "").matchAll(/"([\w-]+)"/g)];
+const reasons = new Set(["SyncState", "DisconnectReason", "SyncReason"].flatMap(words).map(([, word]) => word));
+
+/** Ends the test file where a client gives a reason that the types do not name. */
+function hear({ reason }) {
+  if (reason !== undefined && !reasons.has(reason)) {
+    queueMicrotask(() => {
+      throw new Error(`status.reason is "${reason}", which is not in the types`);
+    });
+  }
+}
+
 const started = new Set();
 /** Stops every client that was started here. */
 export const end = () => Promise.all([...started].map((device) => device.client.stop()));
@@ -26,6 +41,7 @@ export async function device(relay, schema, { name, db, transport, start = true,
   const link = transport ?? relay.transport(`device-${started.size}`);
   const client = new SyncClient({ db: database, transport: link, remoteId: "test", ...options });
   const made = { client, db: database, transport: link, errors: [], applied: [] };
+  client.on("status", hear);
   client.on("error", (error) => made.errors.push(error));
   client.on("applied", (event) => made.applied.push(event));
   started.add(made);
