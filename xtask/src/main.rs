@@ -42,7 +42,7 @@ enum Task {
         #[arg(long, default_value_t = 8787)]
         port: u16,
     },
-    /// Runs the tests, all of them or some of: native, wasm, package, node, worlds, e2e
+    /// Runs the tests, all of them or some of: native, wasm, package, docs, node, worlds, e2e
     Test {
         /// May be given several times
         #[arg(long, value_enum)]

@@ -32,7 +32,9 @@ const TYPES: [(&str, &str); 2] =
 pub(crate) const TOOLS: &str = "tests";
 
 const LICENSES: [&str; 2] = ["LICENSE-MIT", "LICENSE-APACHE"];
-const PAGES: [&str; 3] = ["README.md", "CHANGELOG.md", "PROTOCOL.md"];
+const PAGES: [&str; 4] = ["README.md", "CHANGELOG.md", "PROTOCOL.md", "server/README.md"];
+/// The rest of what the README links to.
+const GUIDES: &str = "docs";
 
 /// Fails when what was packed is too heavy.
 pub(crate) fn gate(ws: &Workspace) -> Result<()> {
@@ -88,6 +90,7 @@ fn inputs(ws: &Workspace, wasm: &Path, tools: &Path) -> Result<Inputs> {
     for page in LICENSES.iter().chain(&PAGES).map(|name| ws.path(name)).filter(|path| path.exists()) {
         inputs.file(&page)?;
     }
+    inputs.folder(&ws.path(GUIDES), &[])?;
     Ok(inputs)
 }
 
@@ -123,6 +126,10 @@ fn fill(ws: &Workspace, wasm: &Path, tools: &Path) -> Result<()> {
         } else {
             run::step(&format!("there is no {name} yet: the package goes without it"));
         }
+    }
+    for guide in listed(&ws.path(GUIDES))? {
+        let name = guide.file_name().context("a guide without a name")?;
+        run::copy(&guide, &pkg.join(GUIDES).join(name))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the six suites, from the quickest to the widest.
+//! `cargo xtask test`: the suites, from the quickest to the widest.
 //! Decides what a suite needs and which runner runs it; goes on after a failure and ends with every runner's own
 //! closing lines. Called by `main` and `ready`.
 
@@ -26,6 +26,8 @@ pub(crate) enum Suite {
     Wasm,
     /// The packed package, installed as a user would
     Package,
+    /// Every code block of the pages, compiled or run
+    Docs,
     /// The package with the real cr-sqlite under Node
     Node,
     /// Random worlds with the real cr-sqlite
@@ -72,6 +74,7 @@ impl Suite {
             Self::Native => "native",
             Self::Wasm => "wasm",
             Self::Package => "package",
+            Self::Docs => "docs",
             Self::Node => "node",
             Self::Worlds => "worlds",
             Self::E2e => "e2e",
@@ -83,6 +86,7 @@ impl Suite {
             Self::Native => native(ws),
             Self::Wasm => wasm(ws),
             Self::Package => package(ws),
+            Self::Docs => docs(ws),
             Self::Node => real(ws),
             Self::Worlds => worlds(ws),
             Self::E2e => end_to_end(ws),
@@ -157,6 +161,17 @@ fn package(ws: &Workspace) -> Result<Tested> {
         tested.closing.push(format!("{error:#}"));
     }
     Ok(tested)
+}
+
+/// The pages are held against the programs that they speak of, this one included.
+fn docs(ws: &Workspace) -> Result<Tested> {
+    let chrome = browser::ensure()?;
+    pack::pack(ws)?;
+    let relay = rust::relay(ws)?;
+    let xtask = std::env::current_exe()?;
+    node_tests(ws, "tests/docs", |call| {
+        call.env("CHROME", &chrome).env("CRSQLITE_RELAY", &relay).env("CRSQLITE_XTASK", &xtask)
+    })
 }
 
 fn real(ws: &Workspace) -> Result<Tested> {
