@@ -1,0 +1,201 @@
+// docs/api.md, made from the hand-written types: what every entry exports, with its shapes, units, defaults and errors, in the
+// words of the declarations. Decides how a declaration looks on the page and adds nothing of its own.
+//
+//   node tests/docs/api.mjs --write
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { API } from "typescript/unstable/sync";
+import { SyntaxKind as Kind } from "typescript/unstable/ast";
+import { anchor, root } from "./pages.mjs";
+
+/** Entry → the file of its types. */
+export const ENTRIES = [
+  ["crsqlite-sync", "src/web/types.d.ts"],
+  ["crsqlite-sync/react", "src/web/react.d.ts"],
+  ["crsqlite-sync/inline", "src/web/js/inline.d.ts"],
+  ["crsqlite-sync/slim", "src/web/js/slim.d.ts"],
+  ["crsqlite-sync/testing", "src/web/testing.d.ts"],
+].filter(([, file]) => existsSync(join(root, file)));
+
+const HEAD = `# API reference
+
+<!-- Made by \`node tests/docs/api.mjs --write\` from the types in src/web. Change those. -->
+
+What the package exports, entry by entry. The same words stand in its \`.d.ts\` files, so an editor shows them too.
+[README](../README.md) has the quick start and [what to do about each error](../README.md#errors).
+`;
+
+const oneLine = (text) => text.replaceAll(/\s+/g, " ").trim();
+const cell = (text) => oneLine(text).replaceAll("|", "\\|");
+
+/** The page, from the files as they are now. */
+export function render() {
+  const declared = parse(ENTRIES.map(([, file]) => join(root, file)));
+  const exported = new Map(declared.flatMap(({ statements }) => statements.filter(isShown).map(({ name }) => [name.text, anchor(title(name.text))])));
+  const entries = ENTRIES.map(([entry], index) => new Page(entry, declared[index], exported).text());
+  return `${[HEAD, ...entries].join("\n").replaceAll(/\n{3,}/g, "\n\n").trimEnd()}\n`;
+}
+
+const title = (name) => `\`${name}\``;
+const isShown = (node) => node.name !== undefined && node.kind !== Kind.VariableStatement;
+
+/** Statements of each file. TypeScript only parses here: what the types refer to is not looked up. */
+function parse(files) {
+  const folder = mkdtempSync(join(tmpdir(), "crsqlite-api-"));
+  const config = join(folder, "tsconfig.json");
+  writeFileSync(config, JSON.stringify({ compilerOptions: { noLib: true, noResolve: true, types: [] }, files }));
+  const api = new API({ cwd: folder });
+  try {
+    const [project] = api.updateSnapshot({ openProject: config }).getProjects();
+    return files.map((file) => ({ text: readFileSync(file, "utf8"), statements: [...project.program.getSourceFile(file).statements] }));
+  } finally {
+    api.close();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+class Page {
+  constructor(entry, { text, statements }, exported) {
+    Object.assign(this, { entry, source: text, statements, exported });
+  }
+
+  text() {
+    const shown = this.statements.filter(isShown);
+    const from = this.entry === "crsqlite-sync" ? "" : `\n\n\`import … from "${this.entry}"\``;
+    const parts = [`## ${this.entry}${from}\n\n${this.introduction()}`];
+    let [chapter, known] = ["", new Set()];
+    for (const node of shown) {
+      const next = this.chapterAt(node.pos, node.end);
+      if (next && next !== chapter) parts.push(`### ${next[0].toUpperCase()}${next.slice(1)}`);
+      chapter = next ?? chapter;
+      // Overloads stand under one heading.
+      if (!known.has(node.name.text)) parts.push(`#### ${title(node.name.text)}`);
+      known.add(node.name.text);
+      parts.push(this.declaration(node));
+    }
+    return parts.join("\n\n");
+  }
+
+  /** The comment that a file begins with: its first, if it belongs to no declaration; or the lines of it. */
+  introduction() {
+    const lines = /^(?:\/\/\/.*\n)*((?:\/\/ .*\n)+)/.exec(this.source)?.[1];
+    if (lines) return oneLine(lines.replaceAll(/^\/\/ /gm, ""));
+    const block = /^(?:\/\/\/.*\n)*\/\*\*[^]*?\*\/(?=\n\n)/.exec(this.source)?.[0];
+    return block ? comment(block.slice(block.indexOf("/**"))) : "";
+  }
+
+  /** The last line `// ---- chapter` before the end of a declaration. */
+  chapterAt(_, end) {
+    return [...this.source.slice(0, end).matchAll(/^\/\/ -{10,} (.+)$/gm)].at(-1)?.[1];
+  }
+
+  doc(node) {
+    const { pos, end } = node.jsDoc?.at(-1) ?? {};
+    return pos === undefined ? "" : comment(this.source.slice(pos, end)).replaceAll(/\{@link (\w+)\}/g, (all, name) => this.linked(name));
+  }
+
+  of(node) {
+    return node === undefined ? "" : this.source.slice(node.pos, node.end).replaceAll(/\/\*\*[^]*?\*\//g, "").trim();
+  }
+
+  /** A type as code, with a link behind every name of ours. */
+  linked(type) {
+    const code = (text) => (text.trim() === "" ? text : text.replace(/^(\s*)(.*?)(\s*)$/s, "$1`$2`$3"));
+    return oneLine(type)
+      .split(/\b([A-Z]\w+)\b/)
+      .map((part, index) => (index % 2 === 1 && this.exported.has(part) ? `[\`${part}\`](#${this.exported.get(part)})` : { plain: part }))
+      .reduce((parts, part) => {
+        const last = parts.at(-1);
+        if (typeof part === "object" && typeof last === "object") last.plain += part.plain;
+        else parts.push(part);
+        return parts;
+      }, [])
+      .map((part) => (typeof part === "object" ? code(part.plain) : part))
+      .join("");
+  }
+
+  declaration(node) {
+    const doc = this.doc(node);
+    if (node.kind === Kind.FunctionDeclaration) return `${this.linked(this.signature(node))}\n\n${doc}`;
+    if (node.kind === Kind.TypeAliasDeclaration) return `${doc}\n\n${this.alias(node)}`;
+    const parents = [...(node.heritageClauses ?? [])].map((clause) => this.of(clause).replace(/^(extends|implements)\s/, "")).join(", ");
+    return [doc, parents && `Also what every ${this.linked(parents)} has.`, this.members(node)].filter(Boolean).join("\n\n");
+  }
+
+  alias(node) {
+    const text = this.source.slice(node.type.pos, node.type.end);
+    if (!text.includes("/**")) {
+      const words = [...text.matchAll(/"[^"]*"/g)];
+      if (words.length > 3) return words.map(([word]) => `\`${word}\``).join(" · ");
+      return `\`${node.name.text}${this.generics(node)} =\` ${this.linked(this.of(node.type).replace(/^\|\s*/, ""))}`;
+    }
+    // A union whose words are explained in groups.
+    const groups = [...text.matchAll(/(?<doc>\/\*\*[^]*?\*\/)(?<words>[^/]*)/g)];
+    const rows = groups.map(({ groups: { doc, words } }) => `| ${[...words.matchAll(/"[^"]*"/g)].map(([word]) => `\`${word}\``).join(", ")} | ${cell(comment(doc))} |`);
+    return ["| | |", "|---|---|", ...rows].join("\n");
+  }
+
+  /** What a value looks like, in a table; what it does, in a list. */
+  members(node) {
+    const kinds = { [Kind.PropertySignature]: "property", [Kind.PropertyDeclaration]: "property", [Kind.MethodSignature]: "method", [Kind.MethodDeclaration]: "method", [Kind.Constructor]: "constructor" };
+    const shown = node.members.filter((member) => kinds[member.kind] && !/\bprivate\b/.test(this.head(member)));
+    const properties = shown.filter((member) => kinds[member.kind] === "property").flatMap((member) => this.rows(member));
+    const calls = shown.filter((member) => kinds[member.kind] !== "property").map((member) => {
+      const made = kinds[member.kind] === "constructor" ? `new ${node.name.text}(${this.parameters(member)})` : this.signature(member);
+      const doc = this.doc(member);
+      return `- ${this.linked(made)}${doc && `  \n  ${doc.replaceAll("\n", "\n  ")}`}`;
+    });
+    const table = properties.length > 0 ? ["| | type | |", "|---|---|---|", ...properties].join("\n") : "";
+    return [calls.join("\n"), table].filter(Boolean).join("\n\n");
+  }
+
+  head(member) {
+    return this.source.slice(member.jsDoc?.at(-1)?.end ?? member.pos, member.name?.pos ?? member.end);
+  }
+
+  /** One line of the table; an object that is written out on the spot has a line for each of its own fields too. */
+  rows(member, prefix = "") {
+    const name = `${prefix}${this.of(member.name)}`;
+    const [object, list] = literal(member.type);
+    const listed = object ? [...object.members].filter((one) => one.kind === Kind.PropertySignature) : [];
+    const type = listed.length > 0 ? `\`${list ? "object[]" : "object"}\`` : this.linked(this.of(member.type));
+    const own = `| \`${name}${member.questionToken || /\?$/.test(this.between(member)) ? "?" : ""}\` | ${type.replaceAll("|", "\\|")} | ${cell(this.doc(member))} |`;
+    return [own, ...listed.flatMap((one) => this.rows(one, `${name}${list ? "[]" : ""}.`))];
+  }
+
+  /** What stands between a name and its type: a question mark, maybe. */
+  between(member) {
+    return this.source.slice(member.name.end, member.type?.pos ?? member.end).replace(/:\s*$/, "").trim();
+  }
+
+  generics(node) {
+    return node.typeParameters ? `<${[...node.typeParameters].map((one) => this.of(one)).join(", ")}>` : "";
+  }
+
+  parameters(node) {
+    return [...node.parameters].map((one) => this.of(one)).join(", ");
+  }
+
+  signature(node) {
+    const optional = this.source.slice(node.name.end, node.name.end + 1) === "?" ? "?" : "";
+    return `${this.of(node.name)}${optional}${this.generics(node)}(${this.parameters(node)})${node.type ? `: ${this.of(node.type)}` : ""}`;
+  }
+}
+
+/** The object type that is written out in a type, and whether the type is a list of such. */
+function literal(type) {
+  if (type?.kind === Kind.TypeLiteral) return [type, false];
+  if (type?.kind === Kind.TypeOperator) return literal(type.type);
+  if (type?.kind === Kind.ArrayType) return [literal(type.elementType)[0], true];
+  return [undefined, false];
+}
+
+/** The words of the last comment in a text, without its stars. Examples in it are taken as they are, with the import that they need. */
+function comment(text) {
+  const words = text.slice(text.lastIndexOf("/**") + 3).replace(/\*\/\s*$/, "").replaceAll(/^\s*\* ?/gm, "").trim();
+  return words.replaceAll(/```js\n/g, '<!-- given\nimport { FakeNetwork } from "crsqlite-sync/testing";\n-->\n```js\n');
+}
+
+export const PAGE = join(root, "docs/api.md");
+if (process.argv[1] === import.meta.filename && process.argv.includes("--write")) writeFileSync(PAGE, render());
