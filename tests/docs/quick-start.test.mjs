@@ -1,0 +1,107 @@
+// The quick start of the README, pasted into an empty folder and used by two devices: first as a developer runs it, with
+// Vite's dev server before the relay, then built, with the relay serving the page.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, test } from "node:test";
+import { chromium } from "playwright-core";
+import { blocksOf, root } from "./pages.mjs";
+import { app, copy, link, write } from "./project.mjs";
+
+const RELAY = process.env.CRSQLITE_RELAY ?? `${root}target/debug/crsqlite-relay`;
+const files = blocksOf("README.md").filter(({ file }) => file !== undefined);
+
+let browser;
+const endings = [];
+before(async () => {
+  const executablePath = process.env.CHROME;
+  assert.ok(executablePath, "CHROME must name a Chrome or Chromium; `cargo xtask test --only docs` finds one");
+  browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-quic"] });
+  // What `npm install` of the quick start leaves on the disk.
+  copy("@vlcn.io/crsqlite-wasm");
+  link();
+});
+after(async () => {
+  await browser?.close();
+  for (const end of endings.reverse()) await end();
+});
+
+/** A relay on a free port with a database that goes with it. */
+async function relay(...args) {
+  const folder = mkdtempSync(join(tmpdir(), "crsqlite-quick-start-"));
+  const child = spawn(RELAY, ["--dev", "--listen", "127.0.0.1:0", "--database", join(folder, "relay.db"), ...args]);
+  endings.push(async () => {
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGKILL");
+    await gone;
+    rmSync(folder, { recursive: true });
+  });
+  return new Promise((found, failed) => {
+    child.once("error", failed).once("exit", (code) => failed(new Error(`the relay has ended (${code})`)));
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on("line", (line) => {
+        const [, port] = /listening on http:\/\/[^:]+:(\d+)/.exec(line) ?? [];
+        if (port) found(`http://127.0.0.1:${port}`);
+      });
+    }
+  });
+}
+
+/** A window, with whatever a developer would see in red. */
+async function visit(address, profile) {
+  const page = await profile.newPage();
+  page.setDefaultTimeout(30_000);
+  const problems = [];
+  page.on("pageerror", (error) => problems.push(error.message));
+  page.on("console", (message) => {
+    // The page has no icon, and none is asked of a reader.
+    if (message.type() === "error" && !message.location().url.endsWith("/favicon.ico")) problems.push(message.text());
+  });
+  await page.goto(address);
+  const shows = (...titles) =>
+    page.waitForFunction((wanted) => [...document.querySelectorAll("#tasks li")].map((item) => item.textContent).join() === wanted, titles.join());
+  const live = () => page.waitForFunction(() => document.querySelector("#status").textContent === "live, 0 changes to be sent");
+  const add = async (title) => {
+    await page.fill("input", title);
+    await page.click("button");
+  };
+  return { page, problems, shows, live, add };
+}
+
+/** Two devices in one browser and one in another: what one writes, all show. */
+async function devices(origin) {
+  const [profile, other] = [await browser.newContext(), await browser.newContext()];
+  const one = await visit(origin, profile);
+  const two = await visit(`${origin}/?device=2`, profile);
+  const elsewhere = await visit(origin, other);
+  const all = [one, two, elsewhere];
+  await Promise.all(all.map((device) => device.live()));
+  await one.add("Buy milk");
+  await two.add("Call mother");
+  await Promise.all(all.map((device) => device.shows("Buy milk", "Call mother")));
+  await Promise.all(all.map((device) => device.live()));
+  await one.page.reload();
+  await one.shows("Buy milk", "Call mother");
+  assert.deepEqual(all.flatMap(({ problems }) => problems), []);
+  await Promise.all([profile.close(), other.close()]);
+}
+
+test("pasted into an empty folder, it runs with Vite's dev server, and two devices hold the same", async () => {
+  assert.deepEqual(files.map(({ file }) => file), ["vite.config.mjs", "index.html", "main.js"]);
+  const origin = await relay();
+  for (const { file, code } of files) write(file, code.replace("http://127.0.0.1:8787", origin));
+  const { createServer } = await import("vite");
+  const server = await createServer({ root: app, logLevel: "error", server: { host: "127.0.0.1", port: 0 } });
+  endings.push(() => server.close());
+  await server.listen();
+  await devices(`http://127.0.0.1:${server.httpServer.address().port}`);
+});
+
+test("built, it runs from the relay itself", async () => {
+  const { build } = await import("vite");
+  await build({ root: app, logLevel: "error" });
+  await devices(await relay("--static", join(app, "dist")));
+});

@@ -1,0 +1,51 @@
+// Recipes that do something by themselves, done: the token opens the relay, the schema migrates, the test passes.
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { open } from "../node/database.mjs";
+import { storingRelay } from "../node/storing.mjs";
+import { blocksOf } from "./pages.mjs";
+import { app, write } from "./project.mjs";
+
+const recipe = (file) => {
+  const found = blocksOf("docs/recipes.md").find((block) => block.file === file);
+  assert.ok(found, `${file} stands in the recipes`);
+  return found.code;
+};
+const load = (file, code = recipe(file)) => import(pathToFileURL(write(`run/${file}`, code)).href);
+
+test("a token that is made by hand is one that the relay takes, and one with another secret is not", async () => {
+  const secret = "a secret of at least thirty-two bytes";
+  const relay = await storingRelay({ args: ["--jwt-secret", secret] });
+  try {
+    const { token, cookie } = await load("token.mjs");
+    const pull = (headers) => fetch(`${relay.origin}/sync/pull`, { headers });
+    assert.equal((await pull({ authorization: `Bearer ${token("alice", secret)}` })).status, 200);
+    assert.equal((await pull({ authorization: `Bearer ${token("alice", `${secret}!`)}` })).status, 401);
+    assert.equal((await pull({ cookie: cookie("alice", secret).split(";")[0] })).status, 200);
+  } finally {
+    await relay.stop();
+  }
+});
+
+test("the schema is brought up step by step, and only once", async () => {
+  // Node reads no types: they stand in the parameter and nowhere else.
+  const { migrate } = await load("schema.mjs", recipe("schema.ts").replace("(db: DB)", "(db)"));
+  const db = await open();
+  await migrate(db);
+  await db.exec("INSERT INTO tasks (id, title, due) VALUES ('a', 'Buy milk', 5)");
+  await migrate(db);
+  assert.deepEqual(await db.execA("SELECT title, due FROM tasks"), [["Buy milk", 5]]);
+  assert.deepEqual(await db.execA("SELECT cid FROM crsql_changes ORDER BY cid"), [["due"], ["title"]]);
+  await db.close();
+});
+
+test("the test of an app passes", async () => {
+  const file = write("run/sync.test.mjs", recipe("sync.test.mjs"));
+  // Without what tells a test's process that it runs in a test.
+  const { NODE_TEST_CONTEXT, ...env } = process.env;
+  const { stdout } = await promisify(execFile)(process.execPath, ["--test", "--test-reporter=tap", file], { cwd: app, env, timeout: 30_000 });
+  assert.match(stdout, /^# pass 1$/m);
+});
