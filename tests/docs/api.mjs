@@ -130,9 +130,12 @@ class Page {
       if (words.length > 3) return words.map(([word]) => `\`${word}\``).join(" · ");
       return `\`${node.name.text}${this.generics(node)} =\` ${this.linked(this.of(node.type).replace(/^\|\s*/, ""))}`;
     }
-    // A union whose words are explained in groups.
-    const groups = [...text.matchAll(/(?<doc>\/\*\*[^]*?\*\/)(?<words>[^/]*)/g)];
-    const rows = groups.map(({ groups: { doc, words } }) => `| ${[...words.matchAll(/"[^"]*"/g)].map(([word]) => `\`${word}\``).join(", ")} | ${cell(comment(doc))} |`);
+    // A union whose words are explained: a comment is about the words of the line below it.
+    const lines = [...text.matchAll(/(?<doc>\/\*\*[^]*?\*\/)?\s*(?<words>\|[^\n]*)/g)];
+    const rows = lines.map(({ groups: { doc = "", words } }) => {
+      const names = words.split("|").map((word) => word.trim()).filter(Boolean);
+      return `| ${names.map((name) => this.linked(name)).join(", ")} | ${doc && cell(comment(doc))} |`;
+    });
     return ["| | |", "|---|---|", ...rows].join("\n");
   }
 
