@@ -169,7 +169,8 @@ fn docs(ws: &Workspace) -> Result<Tested> {
     pack::pack(ws)?;
     let relay = rust::relay(ws)?;
     let xtask = std::env::current_exe()?;
-    node_tests(ws, "tests/docs", |call| {
+    // Its files mostly wait, and Node keeps one core free where it is not told.
+    node_tests_at_once(ws, "tests/docs", &["--test-concurrency=2"], |call| {
         call.env("CHROME", &chrome).env("CRSQLITE_RELAY", &relay).env("CRSQLITE_XTASK", &xtask)
     })
 }
