@@ -179,8 +179,8 @@ fn real(ws: &Workspace) -> Result<Tested> {
     pack::pack(ws)?;
     let (mutants, relay_with_mutants) = (pack::with_mutants(ws)?, rust::relay_with_mutants(ws)?);
     let (relay, simulator) = (rust::relay(ws)?, rust::simulator(ws)?);
-    // Its files mostly wait, and Node keeps one core free where it is not told.
-    node_tests_at_once(ws, "tests/node", &["--test-concurrency=2"], |call| {
+    // Its files mostly wait: more of them than there are cores, and Node would keep one core free where it is not told.
+    node_tests_at_once(ws, "tests/node", &["--test-concurrency=3"], |call| {
         let call = call.env("CRSQLITE_RELAY", &relay).env("CRSQLITE_SIMULATOR", &simulator);
         call.env("CRSQLITE_SYNC_MUTANTS", &mutants).env("CRSQLITE_RELAY_MUTANTS", &relay_with_mutants)
     })
@@ -200,7 +200,8 @@ fn end_to_end(ws: &Workspace) -> Result<Tested> {
     let chrome = browser::ensure()?;
     let app = demo::app(ws)?;
     let relay = rust::relay(ws)?;
-    node_tests(ws, "tests/e2e", |call| {
+    // Its files mostly wait, each for browsers of its own.
+    node_tests_at_once(ws, "tests/e2e", &["--test-concurrency=2"], |call| {
         call.env("CHROME", &chrome).env("CRSQLITE_RELAY", &relay).env("CRSQLITE_SYNC_APP", &app)
     })
 }
