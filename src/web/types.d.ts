@@ -20,7 +20,7 @@ export default init;
 
 // ------------------------------------------------------------------------------------------------- errors
 
-/** Every code that an error of this package can carry. The README lists what to do about each. */
+/** Every code that an error of this package can carry. docs/errors.md says what to do about each. */
 export type ErrorCode =
   | "not-initialised"
   | "wasm-is-html"

@@ -23,7 +23,7 @@ const HEAD = `# API reference
 <!-- Made by \`node tests/docs/api.mjs --write\` from the types in src/web. Change those. -->
 
 What the package exports, entry by entry. The same words stand in its \`.d.ts\` files, so an editor shows them too.
-[README](../README.md) has the quick start and [what to do about each error](../README.md#errors).
+The [README](../README.md) has the quick start, [errors.md](errors.md) what to do about each error.
 `;
 
 const oneLine = (text) => text.replaceAll(/\s+/g, " ").trim();

@@ -83,3 +83,18 @@ test("every option of the relay that a page names in its text exists", () => {
     for (const flag of named.filter((flag) => !foreign.includes(flag))) assert.ok(says(helps, flag), `${page}: ${flag}`);
   }
 });
+
+test("the relay's limits have the defaults that its page says", () => {
+  const help = run([RELAY, "--help"]);
+  const defaults = new Map([...help.matchAll(/^ +(?:-\w, )?(--[a-z-]+) <(?:(?!\n\n {6}--)[^])*?\[default: ([^\]]+)\]/gm)].map(([, option, value]) => [option, value]));
+  const [, section] = read("server/README.md").split("\n## Limits\n");
+  const rows = [...section.split("\n## ")[0].matchAll(/^\| (`--.*?) \| (.*?) \|/gm)];
+  assert.ok(rows.length > 10);
+  const units = { KiB: 2 ** 10, MiB: 2 ** 20 };
+  const value = ([, number, unit]) => (unit in units ? `${Number(number) * units[unit]}` : { s: `${number}s`, min: `${number}m` }[unit] ?? number.replaceAll(",", ""));
+  for (const [, options, said] of rows) {
+    const named = [...options.matchAll(/`(--[a-z-]+)`/g)].map(([, option]) => option);
+    const values = [...said.matchAll(/(\d[\d,]*)(?: (KiB|MiB|s|min)\b)?/g)].map(value);
+    for (const [index, option] of named.entries()) assert.equal(values[index], defaults.get(option), option);
+  }
+});

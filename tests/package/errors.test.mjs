@@ -1,4 +1,4 @@
-// Every code that an error of the package can carry stands in the README, with what to do about it, and is provoked by a
+// Every code that an error of the package can carry stands in docs/errors.md, with what to do about it, and is provoked by a
 // test. This file names that test, and looks whether it still asserts the code.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
@@ -50,7 +50,7 @@ const PROVOKED = {
 
 const union = readFileSync(join(pkg, "index.d.ts"), "utf8").match(/export type ErrorCode =([^;]+);/)?.[1] ?? "";
 const codes = [...union.matchAll(/"([^"]+)"/g)].map((match) => match[1]);
-const readme = readFileSync(join(pkg, "README.md"), "utf8");
+const page = readFileSync(join(pkg, "docs/errors.md"), "utf8");
 
 /** From the line that has these words to the line that closes what it opens. */
 function passage(file, words) {
@@ -68,8 +68,8 @@ const difference = (a, b) => [...new Set([...a, ...b])]
 
 test("the types name the codes", () => assert.ok(codes.length > 20 && codes.includes("gave-up")));
 
-test("the README's table says what to do about every code, and knows no other", () => {
-  const rows = readme.slice(readme.indexOf("## Errors")).split("\n## ")[0].split("\n").filter((line) => line.startsWith("| `"));
+test("docs/errors.md says what to do about every code, and knows no other", () => {
+  const rows = page.slice(page.indexOf("## Codes")).split("\n## ")[0].split("\n").filter((line) => line.startsWith("| `"));
   const described = rows.flatMap((row) => [...row.split("|")[1].matchAll(/`([^`]+)`/g)].map((match) => match[1]));
   assert.deepEqual(difference(described, codes), []);
 });
@@ -90,11 +90,11 @@ test("no error is made with a code that the types do not name", () => {
   assert.deepEqual(made.filter((code) => !codes.includes(code)), []);
 });
 
-test("the README and PROTOCOL list every code of a row that is kept aside, and no other", () => {
+test("docs/errors.md and PROTOCOL list every code of a row that is kept aside, and no other", () => {
   const rows = inSources(/RowCode::\w+ => "([^"]+)"/g);
   assert.equal(rows.length, 11);
   const words = (text) => new Set([...text.matchAll(/`([a-z]+(?:-[a-z]+)*)`/g)].map((match) => match[1]));
-  const listed = words(readme.slice(readme.indexOf("\n- here:")).split("\n## ")[0]);
+  const listed = words(page.slice(page.indexOf("\n- here:")).split("\n## ")[0]);
   assert.deepEqual([...listed].sort(), rows.toSorted());
   const protocol = readFileSync(join(pkg, "PROTOCOL.md"), "utf8");
   const given = words(protocol.slice(protocol.indexOf("## 3. Rows")).split("\n### ")[0]);
