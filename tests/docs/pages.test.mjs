@@ -1,9 +1,11 @@
 // The pages as a whole: every block has a language that some test here knows, and every link leads somewhere, also from
 // the package, where the README is shown without the repository around it.
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { test } from "node:test";
+import { brotliCompressSync } from "node:zlib";
+import { pkg } from "../package/installed.mjs";
 import { anchors, blocks, blocksOf, pages, prose, read, root, where } from "./pages.mjs";
 
 /** Language → the test that reads its blocks. `text` is for drawings: there is nothing in them to be tried. */
@@ -50,4 +52,11 @@ test("every link of the README leads to what the package carries", () => {
   const carried = (path) => files.some((pattern) => pattern === path || pattern === dirname(path) || new RegExp(`^${pattern.replaceAll(".", "\\.").replaceAll("*", "[^/]*")}$`).test(path));
   const outside = links("README.md").filter((to) => !/^(https?:|#)/.test(to)).map((to) => to.split("#")[0]);
   assert.deepEqual(outside.filter((path) => !carried(path)), []);
+});
+
+test("the package is no heavier than the README says", () => {
+  const [, said] = /Less than (\d+) kB with brotli/.exec(read("README.md"));
+  const loaded = ["index.js", "load.js", "error.js", "crsqlite_sync.js", "crsqlite_sync_bg.wasm"];
+  const bytes = loaded.map((name) => brotliCompressSync(readFileSync(join(pkg, name))).length).reduce((a, b) => a + b);
+  assert.ok(bytes < Number(said) * 1000, `${bytes}`);
 });
