@@ -1,4 +1,5 @@
 import { defineConfig } from "vite";
+import { precache } from "./build/precache.js";
 
 // The built page says what it needs: its own files, its own origin, and the right to compile wasm. Vite's dev server
 // injects styles and a reload client, so the policy is part of the build only.
@@ -7,7 +8,9 @@ const POLICY = [
   "script-src 'self' 'wasm-unsafe-eval'",
   "style-src 'self'",
   "img-src 'self'",
-  "connect-src 'self' ws: wss:",
+  "connect-src 'self'",
+  "manifest-src 'self'",
+  "worker-src 'self'",
   "base-uri 'none'",
   "form-action 'self'",
 ].join("; ");
@@ -25,8 +28,17 @@ const relay = process.env.RELAY ?? "http://127.0.0.1:8787";
 
 export default defineConfig({
   base: "./",
-  plugins: [contentSecurityPolicy],
-  build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  plugins: [contentSecurityPolicy, precache()],
+  build: {
+    target: "es2022",
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    rolldownOptions: {
+      input: ["index.html", "src/sw.ts"],
+      // A service worker has one address for ever.
+      output: { entryFileNames: ({ name }) => (name === "sw" ? "sw.js" : "assets/[name]-[hash].js") },
+    },
+  },
   optimizeDeps: { exclude: ["crsqlite-sync", "@vlcn.io/crsqlite-wasm"] },
   server: {
     // The package is a link to the folder that `cargo xtask pack` fills, beside this one.
@@ -34,6 +46,7 @@ export default defineConfig({
     proxy: {
       "/dev": relay,
       "/api": { target: relay, ws: true },
+      "/sync": { target: relay, ws: true },
     },
   },
 });

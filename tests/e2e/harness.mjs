@@ -13,7 +13,8 @@ import { chromium } from "playwright-core";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const RELAY = process.env.CRSQLITE_RELAY ?? join(ROOT, "target/debug/crsqlite-relay");
-const APP = process.env.CRSQLITE_SYNC_APP ?? join(ROOT, "www/dist");
+/** The built demo. */
+export const APP = process.env.CRSQLITE_SYNC_APP ?? join(ROOT, "www/dist");
 const PATIENCE_MS = 20_000;
 
 /** A fresh account, so that tests share a relay and see nothing of each other. */
@@ -105,9 +106,12 @@ export class Stage {
     return stage;
   }
 
-  /** A window of its own profile (cookies, storage) with the demo in it: both sides, or one named device. */
+  /**
+   * A window of its own profile (cookies, storage) with the demo in it: both sides, or one named device. Without its
+   * service worker, unless that is what is looked at: it would fetch all files a second time for each profile.
+   */
   async visit({ user, device, context, heartbeat }) {
-    const profile = context ?? (await this.browser.newContext());
+    const profile = context ?? (await this.browser.newContext({ serviceWorkers: "block" }));
     const page = await profile.newPage();
     const visit = new Visit(page, profile, device ? [device] : ["left", "right"]);
     const address = new URL(this.relay.url);
@@ -201,7 +205,7 @@ export class DeviceOnPage {
   }
 
   async remove(title) {
-    await (await this.#row(title)).getByRole("button").click();
+    await (await this.#row(title)).getByRole("button", { name: /^Delete/ }).click();
     await until(`${this.name} to drop "${title}"`, async () => !(await this.titles()).includes(title), () => this.titles());
   }
 
@@ -283,10 +287,10 @@ export class DeviceOnPage {
 }
 
 /** Asks again and again; a failure says what was seen last. */
-export async function until(what, condition, seen = () => undefined) {
-  const deadline = Date.now() + PATIENCE_MS;
+export async function until(what, condition, seen = () => undefined, patience = PATIENCE_MS) {
+  const deadline = Date.now() + patience;
   while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`waited ${PATIENCE_MS} ms for ${what}; seen last: ${JSON.stringify(await seen())}`);
+    if (Date.now() > deadline) throw new Error(`waited ${patience} ms for ${what}; seen last: ${JSON.stringify(await seen())}`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }

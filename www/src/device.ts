@@ -2,103 +2,135 @@
 // the cards of `view/` listen to it. Opened by main.
 
 import type { SQLite3 } from "@vlcn.io/crsqlite-wasm";
-import { type AppliedEvent, type MessageTransport, SyncClient, type SyncStatus, WsTransport } from "crsqlite-sync";
-import { describeFrame, describeRow, type RowLine, textKey } from "./frames";
-import { relayUrl, type Session, signIn } from "./session";
-import { tap } from "./tap";
-
-export interface Task {
-  readonly id: string;
-  readonly title: string;
-  readonly done: boolean;
-  readonly createdAt: number;
-  /** Site ids (hex) of the devices whose value stands in each column: cr-sqlite merges cell by cell. */
-  readonly titleBy: string | undefined;
-  readonly doneBy: string | undefined;
-}
-
-/** One line of the log. */
-export interface Traffic {
-  readonly way: "saved" | "sent" | "received";
-  readonly at: number;
-  readonly what: string;
-  readonly rows: readonly RowLine[];
-}
+import { type AppliedEvent, SyncClient, type SyncError, type SyncStatus, WsTransport } from "crsqlite-sync";
+import { clear, fill } from "./bulk";
+import { Link, type Seen } from "./link";
+import { addressOfRelay, type Protocol, type Session, signIn } from "./session";
+import { createSchema, type Db, deleteTask, type Edit, insertTask, newId, readSlice, type Slice, updateTask } from "./tasks";
 
 export interface DeviceEvents {
-  tasks: readonly Task[];
+  /** The list may have changed: read it again. */
+  changed: undefined;
   status: SyncStatus;
   applied: AppliedEvent;
+  error: SyncError;
   /** Key of a task that the user is changing here, right now. */
   writing: string;
-  traffic: Traffic;
+  message: Seen;
+  /** A long write of this device, `undefined` when it is over. */
+  work: Work | undefined;
 }
 
-const LOG_DELAY_MS = 50;
+export interface Work {
+  readonly what: "fill" | "clear";
+  readonly done: number;
+  readonly total: number;
+}
 
-type Db = Awaited<ReturnType<SQLite3["open"]>>;
-
-const SCHEMA = `CREATE TABLE IF NOT EXISTS tasks (
-  id TEXT PRIMARY KEY NOT NULL,
-  title TEXT NOT NULL DEFAULT '',
-  done INTEGER NOT NULL DEFAULT 0,
-  created_at INTEGER NOT NULL DEFAULT 0
-)`;
+/** Sooner than the package's own 30 s, so that a silent link is found out while somebody watches. */
+const HEARTBEAT_MS = 10_000;
 
 export class Device {
-  readonly client: SyncClient;
-  readonly transport: MessageTransport;
   /** What the user asked for with the switch; the client's own state says what came of it. */
   online = true;
+  readonly link = new Link((message) => this.#emit("message", message));
+  #protocol: Protocol = "relay";
+  #transport: WsTransport;
+  #client: SyncClient;
   #listeners: { [K in keyof DeviceEvents]?: Set<(value: DeviceEvents[K]) => void> } = {};
-  #reading: Promise<void> | undefined;
-  #readAgain = false;
 
   private constructor(
     readonly name: string,
     readonly db: Db,
-    { user, heartbeatMs }: Session,
-    private seenVersion: number,
+    readonly session: Session,
   ) {
-    const socket = new WsTransport({
-      protocol: "relay",
-      // Asked again at every attempt, so that the cookie is this page's account even if another tab signed in meanwhile.
-      url: async () => {
-        await signIn(user).catch(() => undefined);
-        return relayUrl();
-      },
-      ...(heartbeatMs && { heartbeatMs, heartbeatTimeoutMs: heartbeatMs }),
-    });
-    this.transport = tap(socket as MessageTransport, (direction, frame) => {
-      this.#emit("traffic", { way: direction, at: Date.now(), ...describeFrame(frame) });
-    });
-    this.client = new SyncClient({ db, transport: this.transport, remoteId: "relay" });
-    this.client.on("status", (status) => this.#emit("status", status));
-    this.client.on("applied", (event) => {
-      this.#emit("applied", event);
-      void this.refresh();
-    });
-    this.client.on("error", (error) => console.warn(`${name}: ${error.code}: ${error.message}`));
+    [this.#transport, this.#client] = this.#make();
   }
 
   static async open(sqlite: SQLite3, session: Session, name: string): Promise<Device> {
-    const db = await sqlite.open(`demo-${session.user}-${name}`);
-    await db.exec(SCHEMA);
-    await db.exec("SELECT crsql_as_crr('main', 'tasks')");
-    return new Device(name, db, session, await newestVersion(db));
+    const db = await sqlite.open(`tasks-${session.user}-${name}`);
+    await createSchema(db);
+    return new Device(name, db, session);
+  }
+
+  #make(): [WsTransport, SyncClient] {
+    const protocol = this.#protocol;
+    const transport = new WsTransport({
+      protocol,
+      // Asked again at every attempt, so that the cookie is this page's account even if another tab signed in meanwhile.
+      url: async () => {
+        await signIn(this.session.signedInAs).catch(() => undefined);
+        return addressOfRelay(protocol);
+      },
+      reconnectIntervalMs: 1_000,
+      maxReconnectAttempts: 0,
+      heartbeatMs: this.session.heartbeatMs ?? HEARTBEAT_MS,
+      heartbeatTimeoutMs: this.session.heartbeatMs ?? HEARTBEAT_MS / 2,
+    });
+    const client = new SyncClient({
+      db: this.db,
+      transport: protocol === "relay" ? this.link.frames(transport) : this.link.calls(transport),
+      remoteId: protocol,
+    });
+    client.on("status", (status) => this.#emit("status", status));
+    client.on("applied", (event) => {
+      this.#emit("applied", event);
+      this.#emit("changed", undefined);
+    });
+    client.on("error", (error) => {
+      console.warn(`${this.name}: ${error.code}: ${error.message}`);
+      this.#emit("error", error);
+    });
+    return [transport, client];
+  }
+
+  get client(): SyncClient {
+    return this.#client;
   }
 
   get siteId(): string {
     return this.db.siteid.toLowerCase();
   }
 
+  get protocol(): Protocol {
+    return this.#protocol;
+  }
+
+  /** Another protocol to the same log: another client on the same database. */
+  async speak(protocol: Protocol): Promise<void> {
+    if (protocol === this.#protocol) return;
+    this.#protocol = protocol;
+    await this.#client.stop();
+    await this.#transport.disconnect();
+    [this.#transport, this.#client] = this.#make();
+    await this.#client.start();
+    if (!this.online) await this.#transport.disconnect();
+    this.#emit("status", this.#client.status);
+  }
+
   /** The switch: cuts this device off, or lets it find its way back. Its database and its client stay as they are. */
   async setOnline(online: boolean): Promise<void> {
     this.online = online;
-    this.#emit("status", this.client.status);
-    if (!online) return this.transport.disconnect();
+    this.#emit("status", this.#client.status);
+    if (!online) return this.#transport.disconnect();
     // A first attempt that fails is no end: the transport goes on, and the status says how.
-    await this.transport.connect().catch(() => undefined);
+    await this.#transport.connect().catch(() => undefined);
+  }
+
+  /** Closes the socket, as a network does. Nobody is told but the transport, which finds its way back by itself. */
+  breakLink(): void {
+    this.#transport.drop();
+  }
+
+  /** After a sign-in: what was refused or given up is tried again at once. */
+  reconnect(): void {
+    this.#transport.reconnect();
+  }
+
+  /** After the client has stopped for good: "failed". */
+  async startAgain(): Promise<void> {
+    await this.#client.stop();
+    await this.#client.start();
   }
 
   on<K extends keyof DeviceEvents>(event: K, listener: (value: DeviceEvents[K]) => void): void {
@@ -107,90 +139,51 @@ export class Device {
     listeners.add(listener);
   }
 
-  async add(title: string): Promise<void> {
-    const id = crypto.randomUUID().replaceAll("-", "");
-    await this.#write(id, "INSERT INTO tasks (id, title, created_at) VALUES (?, ?, ?)", [id, title, Date.now()]);
+  read(from: number, limit: number): Promise<Slice> {
+    return readSlice(this.db, from, limit);
   }
 
-  async rename(id: string, title: string): Promise<void> {
-    await this.#write(id, "UPDATE tasks SET title = ? WHERE id = ?", [title, id]);
+  async add(title: string): Promise<string> {
+    const id = newId();
+    this.#emit("writing", id);
+    await insertTask(this.db, id, title);
+    this.#emit("changed", undefined);
+    return id;
   }
 
-  async setDone(id: string, done: boolean): Promise<void> {
-    await this.#write(id, "UPDATE tasks SET done = ? WHERE id = ?", [done ? 1 : 0, id]);
+  async edit(id: string, edit: Edit): Promise<void> {
+    this.#emit("writing", id);
+    await updateTask(this.db, id, edit);
+    this.#emit("changed", undefined);
   }
 
   async remove(id: string): Promise<void> {
-    await this.#write(id, "DELETE FROM tasks WHERE id = ?", [id]);
-  }
-
-  /** The list, and who wrote each cell, in one read transaction: one wait for the database, one moment in time. */
-  async tasks(): Promise<Task[]> {
-    let rows: [string, string, number, number][] = [];
-    let cells: [Uint8Array, string, string][] = [];
-    await this.db.tx(async (tx) => {
-      rows = await tx.execA("SELECT id, title, done, created_at FROM tasks ORDER BY created_at, id");
-      cells = await tx.execA("SELECT pk, cid, lower(hex(site_id)) FROM crsql_changes WHERE [table] = 'tasks'");
-    });
-    const writers = new Map(cells.map(([pk, column, site]) => [`${textKey(pk)} ${column}`, site]));
-    return rows.map(([id, title, done, createdAt]) => ({
-      id,
-      title,
-      done: done !== 0,
-      createdAt: Number(createdAt),
-      titleBy: writers.get(`${id} title`),
-      doneBy: writers.get(`${id} done`),
-    }));
-  }
-
-  /** Reads the list again and tells the card. While one reading runs, any number of calls make one more. */
-  refresh(): Promise<void> {
-    if (this.#reading) {
-      this.#readAgain = true;
-      return this.#reading;
-    }
-    this.#reading = (async () => {
-      do {
-        this.#readAgain = false;
-        this.#emit("tasks", await this.tasks());
-      } while (this.#readAgain);
-    })().finally(() => {
-      this.#reading = undefined;
-    });
-    return this.#reading;
-  }
-
-  async #write(id: string, sql: string, bind: (string | number)[]): Promise<void> {
     this.#emit("writing", id);
-    await this.db.exec(sql, bind);
-    const savedAt = Date.now();
-    await this.refresh();
-    // The log may come later than the list, and later than what the client reads for sending.
-    setTimeout(() => void this.#logSaved(savedAt), LOG_DELAY_MS);
+    await deleteTask(this.db, id);
+    this.#emit("changed", undefined);
   }
 
-  /** Tells the log which rows the last write made. One changed column is one row. */
-  async #logSaved(at: number): Promise<void> {
-    const rows = await this.db.execA<[Uint8Array, string, unknown, number, number]>(
-      "SELECT pk, cid, val, cl, db_version FROM crsql_changes WHERE db_version > ? AND site_id = crsql_site_id()",
-      [this.seenVersion],
-    );
-    if (rows.length === 0) return;
-    this.seenVersion = Math.max(...rows.map((row) => Number(row[4])));
-    this.#emit("traffic", {
-      way: "saved",
-      at,
-      what: "saved here",
-      rows: rows.map(([pk, cid, value, cl]) => describeRow(pk, cid, value, Number(cl))),
-    });
+  fill(): Promise<void> {
+    return this.#work("fill");
+  }
+
+  clear(): Promise<void> {
+    return this.#work("clear");
+  }
+
+  async #work(what: Work["what"]): Promise<void> {
+    this.#emit("work", { what, done: 0, total: 1 });
+    try {
+      await (what === "fill" ? fill : clear)(this.db, (done, total) => {
+        this.#emit("work", { what, done, total });
+        this.#emit("changed", undefined);
+      });
+    } finally {
+      this.#emit("work", undefined);
+    }
   }
 
   #emit<K extends keyof DeviceEvents>(event: K, value: DeviceEvents[K]): void {
     for (const listener of [...(this.#listeners[event] ?? [])]) listener(value);
   }
-}
-
-async function newestVersion(db: Db): Promise<number> {
-  const [row] = await db.execA<[number | null]>("SELECT max(db_version) FROM crsql_changes");
-  return Number(row?.[0] ?? 0);
 }

@@ -1,79 +1,85 @@
-// Puts frames and rows into words for the log. Reads the public protocol (PROTOCOL.md) and never fails: what it does
-// not know it calls by its type. Called by device.
+// Puts messages into words for the inspector. Reads both protocols (PROTOCOL.md) and never fails: what it does not know
+// it calls by its type. Called by the inspector.
 
-export interface RowLine {
-  /** First characters of the key, enough to tell rows apart. */
-  readonly key: string;
-  readonly column: string;
-  readonly value: string;
-}
+import type { Seen } from "./link";
 
-export interface FrameLine {
-  readonly what: string;
-  readonly rows: readonly RowLine[];
+export interface Message {
+  readonly at: number;
+  readonly direction: Seen["direction"];
+  /** As the protocol calls it. */
+  readonly type: string;
+  readonly words: string;
+  /** Rows of the database that it carries. */
+  readonly rows: number;
+  readonly bytes: number;
+  /** Decoded; of many rows the first ones. */
+  readonly content: unknown;
 }
 
 const WORDS: Record<string, string> = {
   sync_request: "asks for news",
   sync_response: "answer",
-  sync_push: "push",
-  sync_ack: "acknowledged",
+  sync_push: "changes",
+  sync_ack: "received",
   sync_error: "error",
 };
 
-interface WireChange {
-  pk?: string;
-  cid?: string;
-  val?: unknown;
-  cl?: number;
+/** A message of a bulk carries thousands of rows: nobody reads them, and they would be kept. */
+const MOST_ROWS = 20;
+
+export function describe({ direction, text }: Seen): Message {
+  const message = parse(text);
+  const type = typeof message["type"] === "string" ? message["type"] : "unreadable";
+  const payload = (typeof message["payload"] === "object" && message["payload"]) || {};
+  const { changes, durable, code } = payload as { changes?: unknown; durable?: boolean; code?: string };
+  const rows = Array.isArray(changes) ? changes : [];
+  return {
+    at: Date.now(),
+    direction,
+    type,
+    words: inWords(type, rows.length, durable, code),
+    rows: rows.length,
+    bytes: new TextEncoder().encode(text).length,
+    content: rows.length > MOST_ROWS ? shortened(message, rows) : message,
+  };
 }
 
-export function describeFrame(frame: string): FrameLine {
-  const message = parse(frame);
-  const type = typeof message?.["type"] === "string" ? message["type"] : "unreadable frame";
-  const payload = (message?.["payload"] ?? {}) as { changes?: WireChange[]; durable?: boolean; code?: string };
-  const changes = Array.isArray(payload.changes) ? payload.changes : [];
-  let what = WORDS[type] ?? type;
-  if (type === "sync_response" && changes.length === 0) what = "nothing new";
-  if (type === "sync_push" && changes.length === 0) what = "heartbeat";
-  if (type === "sync_ack" && payload.durable) what = "stored by the relay";
-  if (type === "sync_error" && payload.code) what = `error: ${payload.code}`;
-  return { what, rows: changes.map((change) => describeRow(change.pk ?? "", change.cid ?? "", change.val, change.cl)) };
+function inWords(type: string, rows: number, durable?: boolean, code?: string): string {
+  if (type === "sync_response" && rows === 0) return "nothing new";
+  if (type === "sync_push" && rows === 0) return "heartbeat";
+  if (type === "sync_ack" && durable) return "stored by the relay";
+  if (type === "sync_error" && code) return `error: ${code}`;
+  return WORDS[type] ?? type;
 }
 
-/** A row as `crsql_changes` has it (packed key) or as it travels (the same key in base64). */
-export function describeRow(pk: Uint8Array | string, cid: string, value: unknown, cl = 1): RowLine {
-  const key = textKey(typeof pk === "string" ? fromBase64(pk) : pk).slice(0, 4);
-  if (cid === "-1") return { key, column: "row", value: cl % 2 === 0 ? "deleted" : "created" };
-  return { key, column: cid, value: describeValue(value) };
+function shortened(message: Record<string, unknown>, rows: unknown[]): unknown {
+  const changes = [...rows.slice(0, MOST_ROWS), `and ${(rows.length - MOST_ROWS).toLocaleString("en")} more`];
+  return { ...message, payload: { ...(message["payload"] as object), changes } };
 }
 
-/** The text in a packed key of one TEXT column: count, type and width, length, bytes. */
-export function textKey(packed: Uint8Array): string {
-  const [columns, head] = packed;
-  if (columns !== 1 || head === undefined || (head & 7) !== 3) return "?";
-  return new TextDecoder().decode(packed.subarray(2 + (head >> 3)));
+function parse(text: string): Record<string, unknown> {
+  try {
+    return Object(JSON.parse(text)) as Record<string, unknown>;
+  } catch {
+    return { text };
+  }
 }
 
-function describeValue(value: unknown): string {
+/** A value of a row, of any SQLite type, for people. */
+export function describeValue(value: unknown): string {
   if (value === null || value === undefined) return "NULL";
-  if (typeof value === "string") return `“${value}”`;
-  if (typeof value === "object") return String(Object.values(value)[0]);
+  if (value instanceof Uint8Array) return hex(value);
   return String(value);
 }
 
-function parse(frame: string): Record<string, unknown> | undefined {
-  try {
-    return JSON.parse(frame) as Record<string, unknown>;
-  } catch {
-    return undefined;
-  }
+function hex(value: Uint8Array): string {
+  const digits = Array.from(value.subarray(0, 24), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return value.length > 24 ? `${digits}…` : digits;
 }
 
-function fromBase64(text: string): Uint8Array {
-  try {
-    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  } catch {
-    return new Uint8Array();
-  }
+/** The text in a packed key of one TEXT column: count, type and width, length, bytes. Other keys in hex. */
+export function textKey(packed: Uint8Array): string {
+  const [columns, head] = packed;
+  if (columns !== 1 || head === undefined || (head & 7) !== 3) return hex(packed);
+  return new TextDecoder().decode(packed.subarray(2 + (head >> 3)));
 }

@@ -4,11 +4,15 @@ import initSqlite from "@vlcn.io/crsqlite-wasm";
 import sqliteWasm from "@vlcn.io/crsqlite-wasm/crsqlite.wasm?url";
 import { init } from "crsqlite-sync";
 import { Device } from "./device";
-import { accounts, addressOf, readSession, signIn } from "./session";
+import { workOffline } from "./offline";
+import { addressOf, freeDevice, occupy, readSession, signIn } from "./session";
+import { play } from "./story";
+import { accountMenu } from "./view/account";
 import { DeviceCard } from "./view/card";
 import { type End, RelayView } from "./view/relay";
-import type { Sites } from "./view/tasks";
-import { instantiate } from "./view/template";
+import type { Sites } from "./view/row";
+import { byId, instantiate, make, setText } from "./view/template";
+import { themeSwitch } from "./view/theme";
 
 /** For the end-to-end tests, and for the curious at the console. */
 interface DemoHook {
@@ -24,89 +28,121 @@ declare global {
   }
 }
 
-/** Older than this, a change was waiting for a connection, and its age says nothing about speed. */
-const LONGEST_HOP_MS = 5000;
-
-const MORE_DEVICES = ["third", "fourth", "fifth"];
 
 const session = readSession();
 const pair = session.devices.length === 2;
 const devices: Record<string, Device> = {};
 const writtenAt = new Map<string, { name: string; at: number }>();
 const relay = new RelayView();
-const cards = session.devices.map((name) => new DeviceCard(name, titleOf(name), toneOf(name)));
+const cards = new Map(session.devices.map((name) => [name, new DeviceCard(name, titleOf(name), toneOf(name))]));
+const account = accountMenu(session, signInAs);
 
 // A write that fails is told where the user looks.
 addEventListener("unhandledrejection", ({ reason }) => notice(reason));
+themeSwitch();
 layOut();
 window.demo = { user: session.user, devices, ready: open() };
-window.demo.ready.catch((problem: unknown) => {
-  console.error(problem);
-  for (const card of cards) card.fail(problem);
-});
+window.demo.ready.then(
+  () => workOffline().catch((problem: unknown) => console.warn("Not kept for offline use:", problem)),
+  (problem: unknown) => {
+    console.error(problem);
+    for (const card of cards.values()) card.fail(problem);
+  },
+);
 
 async function open(): Promise<void> {
   const [sqlite] = await Promise.all([initSqlite(() => sqliteWasm), init()]);
+  occupy(session);
   for (const name of session.devices) devices[name] = await Device.open(sqlite, session, name);
-  for (const [index, name] of session.devices.entries()) connect(name, index === 0 ? "start" : "end", cards[index]);
-  signIn(session.user).catch((problem: unknown) => notice(problem));
-  await Promise.all(Object.values(devices).map((device) => device.refresh()));
+  // Every attempt to connect signs in by itself; this is to tell why it cannot.
+  signIn(session.user).catch(tellUnlessOffline);
+  await Promise.all(Object.values(devices).map((device, index) => connect(device, index === 0 ? "start" : "end")));
   await Promise.all(Object.values(devices).map((device) => device.client.start()));
+  byId<HTMLButtonElement>("story-play").disabled = false;
 }
 
 /** Wires one device to its card and to the relay's line. */
-function connect(name: string, end: End, card: DeviceCard | undefined): void {
-  const device = devices[name];
-  if (!device || !card) return;
-  card.attach(device, sites);
+async function connect(device: Device, end: End): Promise<void> {
+  const { name } = device;
+  const shown = cards.get(name)?.attach(device, sites, { signInAs });
   const show = (): void => relay.show(end, device.client.status, device.online);
   device.on("status", show);
   show();
-  device.on("traffic", ({ way, rows }) => {
-    if (way !== "saved" && rows.length > 0) relay.packet(end, way, toneOf(name));
+  device.on("message", ({ direction, text }) => {
+    if (text.includes('"cid"')) relay.packet(end, direction, toneOf(name));
   });
-  device.on("writing", (id) => writtenAt.set(id, { name, at: performance.now() }));
+  device.on("writing", (id) => {
+    // What waits for a connection says nothing about speed.
+    const live = Object.values(devices).every(({ client }) => client.status.state === "live");
+    if (live) writtenAt.set(id, { name, at: performance.now() });
+    else writtenAt.delete(id);
+  });
   device.on("applied", ({ tables }) => {
     for (const [id] of tables["tasks"] ?? []) {
       const written = writtenAt.get(String(id));
       if (!written || written.name === name) continue;
       writtenAt.delete(String(id));
-      const ms = performance.now() - written.at;
-      if (ms < LONGEST_HOP_MS) relay.hop(ms, `${written.name} to ${name}`);
+      relay.hop(performance.now() - written.at, `${written.name} to ${name}`);
     }
   });
   device.on("status", ({ state }) => {
-    if (state === "needs-auth") void signIn(session.user).then(() => device.transport.reconnect(), notice);
+    if (state === "needs-auth") void signIn(session.signedInAs).then(() => device.reconnect(), tellUnlessOffline);
   });
+  await shown;
+}
+
+/** The same databases with another user's token, or with the right one again. */
+async function signInAs(user: string): Promise<void> {
+  session.signedInAs = user;
+  account.show();
+  await signIn(user);
+  for (const device of Object.values(devices)) {
+    if (device.client.status.state === "failed") await device.startAgain();
+    else if (device.online) device.reconnect();
+  }
 }
 
 function layOut(): void {
-  const board = document.getElementById("board");
-  const [first, second] = cards;
-  board?.append(...[first?.root, relay.root, second?.root ?? elsewhere()].filter((part) => part !== undefined));
+  const [first, second] = cards.values();
+  byId("board").append(...[first?.root, relay.root, second?.root ?? elsewhere()].filter((part) => part !== undefined));
+  byId<HTMLAnchorElement>("brand").href = addressOf(session.user);
   if (!pair) {
-    setById("title", "The same list, elsewhere.");
-    setById("subtitle", "One more device of this account, with a database of its own in this browser.");
+    setText(byId("title"), "The same list, elsewhere.");
+    setText(byId("subtitle"), "One more device of this account, with a database of its own in this browser.");
   }
 
   const colours: [tone: string, name: string][] = pair
     ? [["left", "left"], ["right", "right"], ["other", "another one"]]
     : [["other", "this one"], ["away", "another one"]];
-  document.getElementById("legend")?.append(
+  byId("legend").append(
     ...colours.map(([tone, name]) => {
-      const entry = document.createElement("span");
+      const entry = make("span", "", make("span", "dot"), name);
       entry.dataset["tone"] = tone;
-      entry.textContent = name;
       return entry;
     }),
   );
 
-  const select = document.getElementById("account") as HTMLSelectElement;
-  select.replaceChildren(...accounts(session.user).map((name) => new Option(name, name, false, name === session.user)));
-  select.addEventListener("change", () => location.assign(addressOf(select.value, pair ? undefined : session.devices[0])));
+  const another = byId<HTMLAnchorElement>("another");
+  const choose = async (): Promise<void> => {
+    another.href = addressOf(session.user, await freeDevice(session.user));
+  };
+  for (const event of ["pointerenter", "focus"]) another.addEventListener(event, () => void choose());
+  void choose();
+  storyButton();
+}
 
-  const another = document.getElementById("another") as HTMLAnchorElement;
-  another.href = addressOf(session.user, MORE_DEVICES[MORE_DEVICES.indexOf(session.devices[0] ?? "") + 1] ?? MORE_DEVICES[0]);
+function storyButton(): void {
+  byId("story").hidden = !pair;
+  const button = byId<HTMLButtonElement>("story-play");
+  const say = (words: string): void => setText(byId("story-words"), words);
+  button.addEventListener("click", async () => {
+    const { left, right } = devices;
+    if (!left || !right) return;
+    button.disabled = true;
+    const show = (id: string): void => cards.forEach((card) => card.open(id));
+    await play({ left, right, say, show }).catch((problem: unknown) => say(wordsOf(problem)));
+    button.disabled = false;
+  });
 }
 
 /** What stands on the other side of the relay when this page is one device. */
@@ -116,16 +152,18 @@ function elsewhere(): HTMLElement {
   return root;
 }
 
-function setById(id: string, text: string): void {
-  const element = document.getElementById(id);
-  if (element) element.textContent = text;
+/** Without a network the page works, and the devices say themselves how it stands. */
+function tellUnlessOffline(problem: unknown): void {
+  if (!(problem instanceof TypeError)) notice(problem);
 }
 
 function notice(problem: unknown): void {
-  const element = document.getElementById("notice");
-  if (!element) return;
-  element.hidden = false;
-  element.textContent = problem instanceof Error ? problem.message : String(problem);
+  byId("notice").hidden = false;
+  setText(byId("notice"), wordsOf(problem));
+}
+
+function wordsOf(problem: unknown): string {
+  return problem instanceof Error ? problem.message : String(problem);
 }
 
 function sites(site: string | undefined): ReturnType<Sites> {

@@ -1,22 +1,34 @@
-// The card of one device: header with badge and switch, facts, list and log. Shows what the client says and nothing
-// that it guesses. Called by main.
+// The card of one device: header with badge and switch, facts, link, list and inspector. Shows what the client says and
+// nothing that it guesses. Called by main.
 
 import type { SyncStatus } from "crsqlite-sync";
 import type { Device } from "../device";
-import { Log } from "./log";
-import { type Sites, TaskList } from "./tasks";
-import { instantiate, setText } from "./template";
-import { milliseconds, sentence, stateWord, synced } from "./words";
+import type { Quality } from "../link";
+import { confirmed } from "./dialog";
+import { Inspector } from "./inspector";
+import { type AccountActions, Problems } from "./problems";
+import { ProgressLine } from "./progress";
+import type { Sites } from "./row";
+import { TaskList } from "./tasks";
+import { instantiate, type Part, radios, setText } from "./template";
+import { milliseconds, sentence, stateWord, synced, verified } from "./words";
 
 export class DeviceCard {
   readonly root: HTMLElement;
-  #part: <T extends HTMLElement = HTMLElement>(name: string) => T;
+  #part: Part;
+  #title: string;
   #device: Device | undefined;
+  #list: TaskList | undefined;
+  #problems: Problems | undefined;
+  #progress: ProgressLine;
+  #working = false;
 
   constructor(name: string, title: string, tone: string) {
     const { root, part } = instantiate("device-template");
     this.root = root;
     this.#part = part;
+    this.#title = title.toLowerCase();
+    this.#progress = new ProgressLine(part);
     root.dataset["device"] = name;
     root.dataset["tone"] = tone;
     const heading = part("name");
@@ -24,42 +36,65 @@ export class DeviceCard {
     heading.id = `${name}-name`;
     root.setAttribute("aria-labelledby", heading.id);
     part("online-label").textContent = `${title} online`;
-    part("composer-label").textContent = `New task on ${title.toLowerCase()}`;
+    part("composer-label").textContent = `New task on ${this.#title}`;
     part("composer-label").setAttribute("for", `${name}-new`);
     part("new-title").id = `${name}-new`;
-    part("tasks").setAttribute("aria-label", `Tasks on ${title.toLowerCase()}`);
-    part("log").setAttribute("aria-label", `Changes going by, ${title.toLowerCase()}`);
-    part<HTMLDetailsElement>("traffic").open = matchMedia("(min-width: 760px)").matches;
+    part("tasks").ariaLabel = `Tasks on ${this.#title}`;
+    part("bar").ariaLabel = `Progress of ${this.#title}`;
+    part<HTMLDetailsElement>("inspector").open = matchMedia("(min-width: 880px) and (min-height: 700px)").matches;
   }
 
-  attach(device: Device, sites: Sites): void {
+  /** Resolves when the list is shown. */
+  attach(device: Device, sites: Sites, actions: AccountActions): Promise<void> {
     this.#device = device;
-    const input = this.#part<HTMLInputElement>("new-title");
-    const online = this.#part<HTMLInputElement>("online");
-    const list = new TaskList(this.#part("tasks"), this.#part("empty"), device, sites, input);
-    const log = new Log(this.#part("log"), this.#part("log-empty"), this.#part("tally"));
+    const part = this.#part;
+    const list = new TaskList(part, device, sites);
+    this.#list = list;
+    this.#problems = new Problems(part("problems"), device, actions);
+    new Inspector(part, device, this.#title);
+    this.#controls(device, list);
 
-    this.#part<HTMLFormElement>("composer").addEventListener("submit", (event) => {
+    device.on("status", (status) => this.#show(status));
+    device.on("work", (work) => {
+      this.#working = work !== undefined;
+      this.#progress.work(work);
+      this.#show(device.client.status);
+    });
+    setInterval(() => this.#show(device.client.status), 1000);
+    for (const control of this.root.querySelectorAll<HTMLInputElement>(":disabled")) control.disabled = false;
+    this.#show(device.client.status);
+    return list.refresh();
+  }
+
+  #controls(device: Device, list: TaskList): void {
+    const part = this.#part;
+    const input = part<HTMLInputElement>("new-title");
+    part<HTMLFormElement>("composer").addEventListener("submit", (event) => {
       event.preventDefault();
       const title = input.value.trim();
       input.value = "";
-      if (title !== "") void device.add(title);
+      if (title === "") return;
+      list.top();
+      void device.add(title);
     });
+    const online = part<HTMLInputElement>("online");
     online.addEventListener("change", () => void device.setOnline(online.checked));
-
-    let touched: string[] = [];
-    device.on("applied", ({ tables }) => touched.push(...(tables["tasks"] ?? []).map(([id]) => String(id))));
-    device.on("tasks", (tasks) => {
-      list.render(tasks);
-      list.glow(touched);
-      touched = [];
+    radios(part("quality"), `${device.name}-quality`, (quality) => {
+      device.link.quality = quality as Quality;
+      this.#show(device.client.status);
     });
-    device.on("traffic", (line) => log.add(line));
-    device.on("status", (status) => this.#show(status));
-    setInterval(() => this.#show(device.client.status), 1000);
+    part("break").addEventListener("click", () => device.breakLink());
+    part("fill").addEventListener("click", () => void device.fill());
+    part("clear").addEventListener("click", async () => {
+      const text = "On all devices of this account, also on those that are not open now.";
+      if (await confirmed("Delete every task?", text, "Delete all")) await device.clear();
+    });
+  }
 
-    for (const control of [input, online, this.#part<HTMLButtonElement>("add")]) control.disabled = false;
-    this.#show(device.client.status);
+  /** Opens the details of one task. */
+  open(id: string): void {
+    this.#list?.top();
+    this.#list?.open(id);
   }
 
   fail(problem: unknown): void {
@@ -69,15 +104,24 @@ export class DeviceCard {
   }
 
   #show(status: SyncStatus): void {
+    const device = this.#device;
+    if (!device) return;
     const now = Date.now();
-    const switchedOn = this.#device?.online ?? true;
-    this.root.dataset["online"] = String(switchedOn);
-    this.#part("badge").dataset["state"] = status.state;
-    setText(this.#part("state"), stateWord(status.state));
-    setText(this.#part("sentence"), sentence(status, switchedOn, now));
-    setText(this.#part("pending"), String(status.pendingChanges));
-    this.#part("pending-fact").dataset["waiting"] = String(status.pendingChanges > 0);
-    setText(this.#part("synced"), synced(status, now));
-    setText(this.#part("round-trip"), milliseconds(status.roundTripMs));
+    const part = this.#part;
+    this.root.dataset["online"] = String(device.online);
+    part<HTMLInputElement>("online").checked = device.online;
+    part("badge").dataset["state"] = status.state;
+    setText(part("state"), stateWord(status.state));
+    setText(part("sentence"), sentence(status, device.online, device.link.quality, now));
+    setText(part("pending"), status.pendingChanges.toLocaleString("en"));
+    part("pending-fact").dataset["waiting"] = String(status.pendingChanges > 0);
+    setText(part("synced"), synced(status, now));
+    setText(part("verified"), verified(status, now));
+    setText(part("round-trip"), milliseconds(status.roundTripMs));
+    part<HTMLButtonElement>("break").disabled = status.state !== "live" && status.state !== "catching-up";
+    part<HTMLButtonElement>("fill").disabled = this.#working;
+    part<HTMLButtonElement>("clear").disabled = this.#working;
+    this.#progress.status(status, now);
+    this.#problems?.show(status);
   }
 }

@@ -36,7 +36,7 @@ export class RelayView {
   show(end: End, status: SyncStatus, online: boolean): void {
     this.#ends.set(end, { status, online });
     const ends = [...this.#ends.values()];
-    const wanted = ends.filter(({ online, status }) => online && status.state !== "stopped");
+    const wanted = ends.filter(({ online, status }) => online && status.state !== "stopped" && status.state !== "failed");
     let state: keyof typeof WORDS = "idle";
     if (wanted.length > 0) state = "down";
     if (wanted.some(({ status }) => status.state === "standby")) state = "tab";

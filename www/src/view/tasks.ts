@@ -1,126 +1,130 @@
-// The list of one device. Keeps the row that somebody is editing as it is, whatever arrives meanwhile; moves no focus
+// The list of one device. Holds a hundred rows around what is in sight, whatever the length of the list; empty space
+// stands for the others. Keeps the row that somebody is editing as it is, whatever arrives meanwhile; moves no focus
 // unless the focused row is gone. Called by the device card.
 
-import type { Device, Task } from "../device";
-import { calm, instantiate } from "./template";
+import type { Device } from "../device";
+import type { Slice, Task } from "../tasks";
+import { Row, type Sites } from "./row";
+import { calm, type Part } from "./template";
+import { count } from "./words";
 
-const touch = matchMedia("(pointer: coarse)");
-
-/** Names a site on this page, for its colour and for the words beside it. */
-export type Sites = (site: string | undefined) => { readonly tone: string; readonly name: string };
-
-interface Row {
-  task: Task;
-  readonly root: HTMLElement;
-  readonly done: HTMLInputElement;
-  readonly title: HTMLTextAreaElement;
-  readonly writer: HTMLElement;
-  readonly remove: HTMLButtonElement;
-}
+/** Rows that are there at a time. A shorter list is there as a whole. */
+const HELD = 100;
+/** As in list.css. */
+const ROW_HEIGHT = 44;
 
 export class TaskList {
   #rows = new Map<string, Row>();
-  #first = true;
+  #slice: Slice | undefined;
+  #touched = new Set<string>();
+  #reading: Promise<void> | undefined;
+  #readAgain = false;
+  #opened: string | undefined;
+  #view: HTMLElement;
+  #list: HTMLElement;
+  #empty: HTMLElement;
+  #count: HTMLElement;
+  #fallback: HTMLElement;
 
   constructor(
-    private readonly list: HTMLElement,
-    private readonly empty: HTMLElement,
+    part: Part,
     private readonly device: Device,
     private readonly sites: Sites,
-    private readonly fallback: HTMLElement,
-  ) {}
-
-  render(tasks: readonly Task[]): void {
-    const kept = new Set(tasks.map((task) => task.id));
-    for (const [id, row] of this.#rows) if (!kept.has(id)) this.#drop(id, row);
-    let before: HTMLElement | null = this.list.firstElementChild as HTMLElement | null;
-    for (const task of tasks) {
-      const known = this.#rows.get(task.id);
-      const row = known ?? this.#make(task);
-      this.#fill(row, task);
-      if (row.root === before) before = before.nextElementSibling as HTMLElement | null;
-      else this.list.insertBefore(row.root, before);
-      if (!known && !this.#first) slideIn(row.root);
-    }
-    for (const row of this.#rows.values()) fit(row.title);
-    this.empty.hidden = tasks.length > 0;
-    this.#first = false;
+  ) {
+    this.#view = part("view");
+    this.#list = part("tasks");
+    this.#empty = part("empty");
+    this.#count = part("count");
+    this.#fallback = part("new-title");
+    device.on("changed", () => void this.refresh());
+    device.on("applied", ({ tables }) => {
+      for (const [id] of tables["tasks"] ?? []) this.#touched.add(String(id));
+    });
+    this.#view.addEventListener("scroll", () => this.#isHeld() || void this.refresh(), { passive: true });
   }
 
-  /** Makes rows that a remote device touched glow once. */
-  glow(ids: Iterable<string>): void {
-    if (calm.matches) return;
-    for (const id of ids) {
-      const root = this.#rows.get(id)?.root;
-      root?.animate([{ backgroundColor: "var(--glow)" }, { backgroundColor: "transparent" }], { duration: 1400, easing: "ease-out" });
+  /** Reads the list again and shows it. While one reading runs, any number of calls make one more. */
+  refresh(): Promise<void> {
+    if (this.#reading) {
+      this.#readAgain = true;
+      return this.#reading;
     }
+    this.#reading = (async () => {
+      do {
+        this.#readAgain = false;
+        const [first, last] = this.#inSight();
+        this.#show(await this.device.read(Math.floor((first + last - HELD) / 2), HELD));
+      } while (this.#readAgain);
+    })().finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
+  }
+
+  /** Opens the details of one task, and closes those of another. */
+  open(id: string | undefined): void {
+    this.#rows.get(this.#opened ?? "")?.toggle(false);
+    this.#opened = id;
+    this.#rows.get(id ?? "")?.toggle(true);
+  }
+
+  top(): void {
+    this.#view.scrollTop = 0;
+  }
+
+  #inSight(): [first: number, last: number] {
+    const { scrollTop, clientHeight } = this.#view;
+    return [Math.floor(scrollTop / ROW_HEIGHT), Math.ceil((scrollTop + clientHeight) / ROW_HEIGHT)];
+  }
+
+  #isHeld(): boolean {
+    if (!this.#slice) return false;
+    const { offset, tasks, count } = this.#slice;
+    const [first, last] = this.#inSight();
+    return first >= offset && Math.min(last, count) <= offset + tasks.length;
+  }
+
+  #show(slice: Slice): void {
+    const before = this.#slice;
+    this.#slice = slice;
+    const { offset, tasks } = slice;
+    const held = new Set(tasks.map(({ id }) => id));
+    for (const [id, row] of this.#rows) if (!held.has(id)) this.#drop(id, row);
+    let next = this.#list.firstElementChild;
+    for (const [index, task] of tasks.entries()) {
+      const known = this.#rows.get(task.id);
+      const row = known ?? this.#make(task);
+      row.show(task, this.sites);
+      row.root.ariaPosInSet = String(offset + index + 1);
+      row.root.ariaSetSize = String(slice.count);
+      if (row.root === next) next = next.nextElementSibling;
+      else this.#list.insertBefore(row.root, next);
+      if (!known && before?.count === slice.count - 1) slideIn(row.root);
+    }
+    this.#list.style.paddingTop = `${offset * ROW_HEIGHT}px`;
+    this.#list.style.paddingBottom = `${(slice.count - offset - tasks.length) * ROW_HEIGHT}px`;
+    this.#empty.hidden = slice.count > 0;
+    this.#view.hidden = slice.count === 0;
+    this.#count.textContent = slice.count === 0 ? "" : `${count(slice.count, "task")}, ${slice.open.toLocaleString("en")} open`;
+    for (const id of this.#touched) this.#rows.get(id)?.glow();
+    this.#touched.clear();
   }
 
   #make(task: Task): Row {
-    const { root, part } = instantiate("task-template");
-    const row: Row = {
-      task,
-      root,
-      done: part<HTMLInputElement>("done"),
-      title: part<HTMLTextAreaElement>("title"),
-      writer: part("writer"),
-      remove: part<HTMLButtonElement>("delete"),
-    };
-    root.dataset["id"] = task.id;
-    row.title.value = task.title;
-    row.title.setAttribute("aria-label", "Title");
-    row.done.addEventListener("change", () => void this.device.setDone(task.id, row.done.checked));
-    row.remove.addEventListener("click", () => void this.device.remove(task.id));
-    row.title.addEventListener("input", () => fit(row.title));
-    row.title.addEventListener("blur", () => this.#commit(row));
-    row.title.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") row.title.value = row.task.title;
-      else if (event.key === "Enter") this.#commit(row);
-      else return;
-      event.preventDefault();
-      // On a phone the keyboard goes away; with a keyboard the focus stays where the user is.
-      if (touch.matches) row.title.blur();
-    });
+    const row = new Row(task, this.device, () => this.open(this.#opened === task.id ? undefined : task.id));
     this.#rows.set(task.id, row);
+    if (this.#opened === task.id) row.toggle(true);
     return row;
-  }
-
-  #fill(row: Row, task: Task): void {
-    const editing = document.activeElement === row.title && row.title.value !== row.task.title;
-    row.task = task;
-    if (!editing && row.title.value !== task.title) row.title.value = task.title;
-    row.done.checked = task.done;
-    row.root.dataset["done"] = String(task.done);
-    const title = this.sites(task.titleBy);
-    const done = this.sites(task.doneBy);
-    row.writer.dataset["tone"] = title.tone;
-    row.writer.title = `Title written by ${title.name}`;
-    row.done.dataset["tone"] = done.tone;
-    row.done.setAttribute("aria-label", `Done: ${task.title}`);
-    row.remove.setAttribute("aria-label", `Delete: ${task.title}`);
-  }
-
-  #commit(row: Row): void {
-    const title = row.title.value.replace(/\s+/g, " ").trim();
-    if (title === "" || title === row.task.title) row.title.value = row.task.title;
-    else void this.device.rename(row.task.id, title);
-    fit(row.title);
   }
 
   #drop(id: string, row: Row): void {
     const hadFocus = row.root.contains(document.activeElement);
     const next = row.root.nextElementSibling ?? row.root.previousElementSibling;
+    row.commit();
     this.#rows.delete(id);
     row.root.remove();
-    if (hadFocus) (next?.querySelector<HTMLElement>("button") ?? this.fallback).focus();
+    if (hadFocus) (next?.querySelector<HTMLElement>(".task-delete") ?? this.#fallback).focus({ preventScroll: true });
   }
-}
-
-/** A title is as high as its text. Browsers with `field-sizing` do that by themselves. */
-function fit(title: HTMLTextAreaElement): void {
-  if (CSS.supports("field-sizing", "content")) return;
-  title.style.height = "auto";
-  title.style.height = `${title.scrollHeight}px`;
 }
 
 function slideIn(root: HTMLElement): void {
