@@ -7,6 +7,7 @@ import { after, before, test } from "node:test";
 import { freshUser, Stage } from "./harness.mjs";
 import { buildSite } from "./site.mjs";
 import { bodyOf, fillLog } from "./tabs/log.mjs";
+import { mainThreadTasks } from "./trace.mjs";
 
 const ROWS = Number(process.env.CATCH_UP_ROWS ?? 30_000);
 const BYTES = 40;
@@ -117,15 +118,6 @@ function heartbeat(ms) {
 
 const keysOfEvents = (page) =>
   page.evaluate(() => window.device.heard("applied").map(({ value }) => Object.values(value.tables).flat().length));
-
-/** How long each task of the page's main thread has worked, in milliseconds of that thread's time; longest first. */
-function mainThreadTasks(trace) {
-  const { traceEvents } = JSON.parse(trace);
-  const thread = ({ pid, tid }) => `${pid}/${tid}`;
-  const mains = new Set(traceEvents.filter(({ name, args }) => name === "thread_name" && args.name === "CrRendererMain").map(thread));
-  const tasks = traceEvents.filter((event) => event.ph === "X" && event.name.endsWith("RunTask") && mains.has(thread(event)));
-  return tasks.map(({ tdur = 0 }) => Math.round(tdur / 1000)).sort((one, other) => other - one);
-}
 
 const digestOf = (page) =>
   page.evaluate(async () => {

@@ -88,6 +88,11 @@ export class Device {
     return this.#client;
   }
 
+  /** Why the state is what it is: of the client, or else of its connection. */
+  get reason(): string | undefined {
+    return this.#client.status.reason ?? this.#transport.status.reason;
+  }
+
   get siteId(): string {
     return this.db.siteid.toLowerCase();
   }

@@ -112,7 +112,7 @@ export class DeviceCard {
     part<HTMLInputElement>("online").checked = device.online;
     part("badge").dataset["state"] = status.state;
     setText(part("state"), stateWord(status.state));
-    setText(part("sentence"), sentence(status, device.online, device.link.quality, now));
+    setText(part("sentence"), sentence(device, now));
     setText(part("pending"), status.pendingChanges.toLocaleString("en"));
     part("pending-fact").dataset["waiting"] = String(status.pendingChanges > 0);
     setText(part("synced"), synced(status, now));

@@ -1,7 +1,7 @@
 // The words for a client's status. Decides wording only. Called by the device card.
 
 import type { SyncState, SyncStatus } from "crsqlite-sync";
-import type { Quality } from "../link";
+import type { Device } from "../device";
 
 const STATES: Record<SyncState, string> = {
   stopped: "Stopped",
@@ -14,7 +14,7 @@ const STATES: Record<SyncState, string> = {
   failed: "Stopped",
 };
 
-/** `status.reason` and codes of errors, where people can read more than the bare word in them. */
+/** Reasons of a client or a transport that people can read more in than the bare word. */
 const REASONS: Record<string, string> = {
   "server-closed": "The relay closed the connection.",
   "server-timeout": "The relay waited in vain.",
@@ -45,18 +45,19 @@ export function reasonWords(reason: string | undefined): string {
 }
 
 /** One sentence under the badge: what is going on, why, and what becomes of edits made now. */
-export function sentence(status: SyncStatus, switchedOn: boolean, quality: Quality, now: number): string {
+export function sentence({ client, reason, online, link }: Device, now: number): string {
+  const { status } = client;
   const waiting = status.pendingChanges;
   const kept = "Edits are kept here.";
-  if (!switchedOn) return `Switched off. ${kept}`;
+  if (!online) return `Switched off. ${kept}`;
   switch (status.state) {
     case "live":
       if (waiting > 0) return `Sending ${count(waiting, "change")}.`;
-      return quality === "silent" ? "Nothing gets through, and nobody knows yet." : "In step with the relay.";
+      return link.quality === "silent" ? "Nothing gets through, and nobody knows yet." : "In step with the relay.";
     case "catching-up":
       return "Fetching what happened elsewhere.";
     case "connecting":
-      return [reasonWords(status.reason), retry(status.retryAt, now), kept].filter(Boolean).join(" ");
+      return [reasonWords(reason), retry(status.retryAt, now), kept].filter(Boolean).join(" ");
     case "offline":
       return `This browser has no network. ${kept}`;
     case "standby":
@@ -64,7 +65,7 @@ export function sentence(status: SyncStatus, switchedOn: boolean, quality: Quali
     case "needs-auth":
       return `The relay wants a new sign-in. ${kept}`;
     case "failed":
-      return `${reasonWords(status.reason)} ${kept}`;
+      return `${reasonWords(reason)} ${kept}`;
     case "stopped":
       return `Not running. ${kept}`;
   }
