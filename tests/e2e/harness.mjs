@@ -110,7 +110,7 @@ export class Stage {
    * A window of its own profile (cookies, storage) with the demo in it: both sides, or one named device. Without its
    * service worker, unless that is what is looked at: it would fetch all files a second time for each profile.
    */
-  async visit({ user, device, context, heartbeat }) {
+  async visit({ user, device, context, heartbeat, rows }) {
     const profile = context ?? (await this.browser.newContext({ serviceWorkers: "block" }));
     const page = await profile.newPage();
     const visit = new Visit(page, profile, device ? [device] : ["left", "right"]);
@@ -118,6 +118,7 @@ export class Stage {
     address.searchParams.set("user", user);
     if (device) address.searchParams.set("device", device);
     if (heartbeat) address.searchParams.set("heartbeat", heartbeat);
+    if (rows) address.searchParams.set("rows", rows);
     visit.address = address.href;
     await visit.load();
     return visit;

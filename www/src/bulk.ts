@@ -1,9 +1,7 @@
-// Ten thousand rows in, or all of them out, without the page standing still: short statements with a breath between
+// Thousands of rows in, or all of them out, without the page standing still: short statements with a breath between
 // them, some of them in one transaction. Knows nothing of syncing. Called by device.
 
 import { type Db, newId } from "./tasks";
-
-export const FILL_ROWS = 10_000;
 
 /** One transaction is one write to the disk. */
 const IN_TRANSACTION = 1_000;
@@ -25,11 +23,11 @@ const CHORES = [
 
 export type Progress = (done: number, total: number) => void;
 
-export async function fill(db: Db, progress: Progress): Promise<void> {
+export async function fill(db: Db, count: number, progress: Progress): Promise<void> {
   // Before everything that was typed by hand, so that the list begins as it did.
   const oldest = Date.UTC(2020, 0, 1);
-  await inSteps(db, FILL_ROWS, progress, async (tx, from, count) => {
-    const rows = Array.from({ length: count }, (_, index) => from + index).map((number) => ({
+  await inSteps(db, count, progress, async (tx, from, length) => {
+    const rows = Array.from({ length }, (_, index) => from + index).map((number) => ({
       id: newId(),
       title: `${CHORES[number % CHORES.length]}, no. ${(number + 1).toLocaleString("en")}`,
       priority: number % 9 === 0 ? 2 : 0,

@@ -3,7 +3,7 @@
 
 import type { SQLite3 } from "@vlcn.io/crsqlite-wasm";
 import { type AppliedEvent, SyncClient, type SyncError, type SyncStatus, WsTransport } from "crsqlite-sync";
-import { clear, fill } from "./bulk";
+import { clear, fill, type Progress } from "./bulk";
 import { Link, type Seen } from "./link";
 import { addressOfRelay, type Protocol, type Session, signIn } from "./session";
 import { createSchema, type Db, deleteTask, type Edit, insertTask, newId, readSlice, type Slice, updateTask } from "./tasks";
@@ -169,17 +169,17 @@ export class Device {
   }
 
   fill(): Promise<void> {
-    return this.#work("fill");
+    return this.#work("fill", (progress) => fill(this.db, this.session.fillRows, progress));
   }
 
   clear(): Promise<void> {
-    return this.#work("clear");
+    return this.#work("clear", (progress) => clear(this.db, progress));
   }
 
-  async #work(what: Work["what"]): Promise<void> {
+  async #work(what: Work["what"], work: (progress: Progress) => Promise<void>): Promise<void> {
     this.#emit("work", { what, done: 0, total: 1 });
     try {
-      await (what === "fill" ? fill : clear)(this.db, (done, total) => {
+      await work((done, total) => {
         this.#emit("work", { what, done, total });
         this.#emit("changed", undefined);
       });

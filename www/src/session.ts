@@ -16,6 +16,8 @@ export interface Session {
   readonly devices: readonly string[];
   /** `?heartbeat=` in milliseconds: how soon a silent connection is doubted. */
   readonly heartbeatMs: number | undefined;
+  /** `?rows=`: how many "Fill" writes. */
+  readonly fillRows: number;
 }
 
 export function readSession(): Session {
@@ -28,6 +30,7 @@ export function readSession(): Session {
     signedInAs: user,
     devices: device && NAME.test(device) ? [device.toLowerCase()] : ["left", "right"],
     heartbeatMs: Number(query.get("heartbeat")) || undefined,
+    fillRows: Number(query.get("rows")) || 10_000,
   };
 }
 

@@ -84,6 +84,7 @@ export class DeviceCard {
       this.#show(device.client.status);
     });
     part("break").addEventListener("click", () => device.breakLink());
+    part("fill").textContent = `Fill with ${device.session.fillRows.toLocaleString("en")}`;
     part("fill").addEventListener("click", () => void device.fill());
     part("clear").addEventListener("click", async () => {
       const text = "On all devices of this account, also on those that are not open now.";
