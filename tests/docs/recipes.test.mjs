@@ -49,3 +49,21 @@ test("the test of an app passes", async () => {
   const { stdout } = await promisify(execFile)(process.execPath, ["--test", "--test-reporter=tap", file], { cwd: app, env, timeout: 30_000 });
   assert.match(stdout, /^# pass 1$/m);
 });
+
+test("a database that could not be opened the first time gets another name, and one that could keeps it", async () => {
+  const kept = new Map();
+  globalThis.localStorage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, name) => kept.set(key, name) };
+  const { openFor } = await load("open.mjs", recipe("open.js"));
+  const halfMade = new Set();
+  const sqlite = {
+    async open(name) {
+      if (halfMade.size === 0) halfMade.add(name);
+      if (halfMade.has(name)) throw new Error("sqlite3_open_v2");
+      return name;
+    },
+  };
+  await assert.rejects(openFor(sqlite, "alice"), /sqlite3_open_v2/);
+  const names = await Promise.all([openFor(sqlite, "alice"), openFor(sqlite, "alice")]);
+  assert.equal(names[0], names[1]);
+  assert.notEqual(await openFor(sqlite, "bob"), names[0]);
+});
