@@ -12,7 +12,8 @@ import { anchor, root } from "./pages.mjs";
 /** Entry → the file of its types. */
 export const ENTRIES = [
   ["crsqlite-sync", "src/web/types.d.ts"],
-  ["crsqlite-sync/react", "src/web/react.d.ts"],
+  ["crsqlite-sync/react", "src/web/js/react.d.ts"],
+  ["crsqlite-sync/live", "src/web/js/live.d.ts"],
   ["crsqlite-sync/inline", "src/web/js/inline.d.ts"],
   ["crsqlite-sync/slim", "src/web/js/slim.d.ts"],
   ["crsqlite-sync/testing", "src/web/testing.d.ts"],

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
-import { pkg } from "./installed.mjs";
+import { borrow, pkg } from "./installed.mjs";
 
 const read = (name) => readFileSync(join(pkg, name), "utf8");
 // Node refuses to require a module that awaits at its top level.
@@ -15,7 +15,7 @@ const scripts = readdirSync(pkg).filter((name) => name.endsWith(".js"));
 
 test("the tarball carries the entries, their types, one wasm file and the licenses", () => {
   const files = readdirSync(pkg);
-  for (const name of ["index", "slim", "inline", "testing"]) {
+  for (const name of ["index", "slim", "inline", "testing", "live", "react"]) {
     assert.ok(files.includes(`${name}.js`) && files.includes(`${name}.d.ts`), name);
   }
   assert.ok(files.includes("package.json"));
@@ -31,14 +31,26 @@ test("exactly one file names the wasm by its address, and it is the main entry",
 
 test("no module waits at its top level, so CommonJS can require it too", { skip: !canRequire && "an old Node" }, () => {
   const require = createRequire(import.meta.url);
+  borrow("react");
   for (const name of scripts) assert.doesNotThrow(() => require(join(pkg, name)), name);
 });
 
-test("the testing entry carries no wasm and needs nothing of the others", () => {
+test("the entries for tests, live queries and React carry no wasm and need nothing of the others", () => {
+  const imports = (name) => [...read(name).matchAll(/from "(.+?)"/g)].map((match) => match[1]);
   for (const name of scripts.filter((name) => name.startsWith("testing"))) {
-    const imports = [...read(name).matchAll(/from "(.+?)"/g)].map((match) => match[1]);
-    assert.deepEqual(imports.filter((from) => !from.startsWith("./testing-")), [], name);
+    assert.deepEqual(imports(name).filter((from) => !from.startsWith("./testing-")), [], name);
   }
+  assert.deepEqual(imports("live.js"), []);
+  assert.deepEqual(imports("react.js"), ["react", "./live.js"]);
+});
+
+test("React is asked for by one entry only, so nobody has to have it", () => {
+  const { dependencies, peerDependencies, peerDependenciesMeta } = JSON.parse(read("package.json"));
+  assert.equal(dependencies, undefined);
+  assert.deepEqual(Object.keys(peerDependencies), ["react"]);
+  assert.deepEqual(peerDependenciesMeta, { react: { optional: true } });
+  assert.deepEqual(scripts.filter((name) => /from "react"/.test(read(name))), ["react.js"]);
+  assert.match(read("react.js"), /^"use client";/, "a server component may import it");
 });
 
 test("the inline entry carries the same wasm as the file", async () => {

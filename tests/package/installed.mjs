@@ -2,7 +2,7 @@
 // npm installs it once per tarball; every test file gets a copy, so that none sees what another one writes.
 import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -30,6 +30,13 @@ export function write(name, text) {
   mkdirSync(join(path, ".."), { recursive: true });
   writeFileSync(path, text);
   return path;
+}
+
+/** Puts a package of the tests into the app, as if the user had installed it, too. */
+export function borrow(name) {
+  const path = join(app, "node_modules", name);
+  mkdirSync(join(path, ".."), { recursive: true });
+  if (!existsSync(path)) symlinkSync(fileURLToPath(new URL(`../node_modules/${name}`, import.meta.url)), path, "junction");
 }
 
 /** Runs a module in a Node of its own, because the package loads once per page, and returns what it `print`s. */

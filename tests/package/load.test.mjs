@@ -1,17 +1,24 @@
 // Loading, under Node: what init accepts, what it refuses and how it says so.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { run } from "./installed.mjs";
+import { readFileSync } from "node:fs";
+import { borrow, pkg, run } from "./installed.mjs";
 
-test("importing any entry runs nothing: no request, no compilation, no global", async () => {
+test("importing any entry runs nothing, on a server too: no request, no compilation, no timer, no global", async () => {
+  borrow("react");
+  const { exports } = JSON.parse(readFileSync(`${pkg}/package.json`, "utf8"));
+  const entries = Object.keys(exports).filter((entry) => exports[entry].default?.endsWith(".js"));
+  assert.equal(entries.length, 6);
   const seen = await run(`
+    await import("react");
     const seen = [];
     globalThis.fetch = () => seen.push("fetch");
     for (const name of ["compile", "compileStreaming", "instantiate", "instantiateStreaming", "Module", "Instance"]) {
       WebAssembly[name] = () => seen.push(name);
     }
+    for (const name of ["setTimeout", "setInterval", "queueMicrotask"]) globalThis[name] = () => seen.push(name);
     const before = Reflect.ownKeys(globalThis).length;
-    await Promise.all(["crsqlite-sync", "crsqlite-sync/slim", "crsqlite-sync/inline", "crsqlite-sync/testing"].map((entry) => import(entry)));
+    for (const entry of ${JSON.stringify(entries)}) await import(entry.replace(".", "crsqlite-sync"));
     if (Reflect.ownKeys(globalThis).length !== before) seen.push("global");
     print(seen);
   `);

@@ -6,7 +6,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { app, pkg, write } from "./installed.mjs";
+import { app, borrow, pkg, write } from "./installed.mjs";
 
 const folder = new URL("types/", import.meta.url);
 const files = readdirSync(folder).filter((name) => name.endsWith(".ts"));
@@ -41,6 +41,19 @@ test("every entry that has types has an app here", () => {
   const { exports } = JSON.parse(readFileSync(`${pkg}/package.json`, "utf8"));
   const entries = Object.keys(exports).filter((entry) => exports[entry].types !== undefined);
   assert.deepEqual(files.sort(), entries.map((entry) => (entry === "." ? "main.ts" : `${entry.slice(2)}.ts`)).sort());
+});
+
+test("a database of crsqlite-wasm is taken as it is, by the client and by the hooks", async () => {
+  borrow("@vlcn.io/crsqlite-wasm");
+  const path = write("wrapper.ts", `
+    import type { DB } from "@vlcn.io/crsqlite-wasm";
+    import { SyncClient, type SyncTransport } from "crsqlite-sync";
+    import { useQuery } from "crsqlite-sync/react";
+    export const client = (db: DB, transport: SyncTransport) => new SyncClient({ db, transport });
+    export const rows = (db: DB) => useQuery(db, null, "SELECT 1").data;
+  `);
+  // Its own declarations do not compile everywhere; ours still have to fit them.
+  assert.equal(await compile("typescript", "esnext", "bundler", "--skipLibCheck", path), "");
 });
 
 test("the compiler looks: what is wrong without a word of warning is an error", async () => {
