@@ -527,7 +527,7 @@ export class SyncClient {
   resync(): Promise<void>;
 }
 
-/** A WebSocket that reconnects by itself, speaking push-pull (seed contract) or the relay protocol. */
+/** A WebSocket that reconnects by itself, speaking push-pull or the relay protocol. */
 export class WsTransport {
   constructor(options: WsTransportOptions);
   readonly name: "websocket";

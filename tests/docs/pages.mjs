@@ -19,7 +19,7 @@ export const pages = [
 
 const FENCE = /^(?<indent> *)```(?<info>.*)\n(?<code>[^]*?)^\k<indent>```$/gm;
 // What a block needs and its reader need not see: a comment right before it.
-const HIDDEN = /<!-- (?:given|shell)\n(?<text>(?:(?!-->)[^])*)-->\s*$/;
+const HIDDEN = /<!-- given\n(?<text>(?:(?!-->)[^])*)-->\s*$/;
 
 /** Every block of a page: its language, the words behind it (`file=main.js`), its text, and what is given to it. */
 export function blocksOf(page, text = read(page)) {

@@ -4,9 +4,12 @@ import { execFile } from "node:child_process";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
+import { transformWithOxc } from "vite";
 import { open } from "../node/database.mjs";
+import { until } from "../node/harness.mjs";
 import { storingRelay } from "../node/storing.mjs";
 import { blocksOf } from "./pages.mjs";
+import { crsqliteSync } from "../package/package.mjs";
 import { app, write } from "./project.mjs";
 
 const recipe = (file) => {
@@ -14,7 +17,12 @@ const recipe = (file) => {
   assert.ok(found, `${file} stands in the recipes`);
   return found.code;
 };
-const load = (file, code = recipe(file)) => import(pathToFileURL(write(`run/${file}`, code)).href);
+/** Imports a recipe, as often as it is asked for: each time with the globals of that moment. */
+let loaded = 0;
+async function load(file) {
+  const { code } = await transformWithOxc(recipe(file), file);
+  return import(pathToFileURL(write(`run/${(loaded += 1)}-${file.replace(/\.\w+$/, ".mjs")}`, code)).href);
+}
 
 test("a token that is made by hand is one that the relay takes, and one with another secret is not", async () => {
   const secret = "a secret of at least thirty-two bytes";
@@ -31,8 +39,7 @@ test("a token that is made by hand is one that the relay takes, and one with ano
 });
 
 test("the schema is brought up step by step, and only once", async () => {
-  // Node reads no types: they stand in the parameter and nowhere else.
-  const { migrate } = await load("schema.mjs", recipe("schema.ts").replace("(db: DB)", "(db)"));
+  const { migrate } = await load("schema.ts");
   const db = await open();
   await migrate(db);
   await db.exec("INSERT INTO tasks (id, title, due) VALUES ('a', 'Buy milk', 5)");
@@ -53,7 +60,7 @@ test("the test of an app passes", async () => {
 test("a database that could not be opened the first time gets another name, and one that could keeps it", async () => {
   const kept = new Map();
   globalThis.localStorage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, name) => kept.set(key, name) };
-  const { openFor } = await load("open.mjs", recipe("open.js"));
+  const { openFor } = await load("open.js");
   const halfMade = new Set();
   const sqlite = {
     async open(name) {
@@ -66,4 +73,32 @@ test("a database that could not be opened the first time gets another name, and 
   const names = await Promise.all([openFor(sqlite, "alice"), openFor(sqlite, "alice")]);
   assert.equal(names[0], names[1]);
   assert.notEqual(await openFor(sqlite, "bob"), names[0]);
+});
+
+test("two devices hold the same over a transport of an app's own", async () => {
+  assert.ok(crsqliteSync.SyncClient, "the package is loaded: the recipe says nothing of it");
+  const log = [];
+  globalThis.rpc = async (name, body) => {
+    if (name === "after") return { records: log.slice(body ?? 0), next: `${log.length}`, more: false };
+    for (const record of body) if (!log.some(({ id }) => id === record.id)) log.push(record);
+    return { stored: body.map(({ id }) => id) };
+  };
+  const devices = [];
+  for (const title of ["of one", "of two"]) {
+    globalThis.db = await open();
+    await db.exec("CREATE TABLE tasks (id TEXT PRIMARY KEY NOT NULL, title TEXT)");
+    await db.exec("SELECT crsql_as_crr('main', 'tasks')");
+    await db.exec("INSERT INTO tasks VALUES (?, ?)", [title, title]);
+    const { client } = await load("own-transport.ts");
+    devices.push({ client, db });
+    await client.start();
+    await client.waitForSynced();
+  }
+  const titles = ({ db }) => db.execA("SELECT title FROM tasks ORDER BY title");
+  for (const device of devices) {
+    await device.client.syncNow();
+    await until(async () => `${await titles(device)}` === "of one,of two");
+    assert.deepEqual(await device.client.rejected(), []);
+    await device.client.stop();
+  }
 });
