@@ -19,7 +19,8 @@ test("every name that an entry exports has its heading, and every member its lin
     for (const [, name] of types.matchAll(/^export (?:declare )?(?:class|interface|function|type) (\w+)/gm)) {
       assert.ok(own.includes(`#### \`${name}\`\n`), `${entry}: ${name}`);
     }
-    for (const [, name] of types.matchAll(/^ {2}(?:readonly )?(\w+)[?(:<]/gm)) {
+    // A line that ends in a comma is a parameter.
+    for (const [, name] of types.matchAll(/^ {2}(?:readonly )?(\w+)[?(:<](?!.*,$)/gm)) {
       if (name !== "constructor") assert.match(own, new RegExp(`\`${name}\\b`), `${entry}: ${name}`);
     }
   }
