@@ -101,15 +101,14 @@ export class Device {
     return this.#protocol;
   }
 
-  /** Another protocol to the same log: another client on the same database. */
+  /** Another protocol to the same log: another client on the same database. Not while this device is switched off. */
   async speak(protocol: Protocol): Promise<void> {
-    if (protocol === this.#protocol) return;
+    if (protocol === this.#protocol || !this.online) return;
     this.#protocol = protocol;
     await this.#client.stop();
     await this.#transport.disconnect();
     [this.#transport, this.#client] = this.#make();
     await this.#client.start();
-    if (!this.online) await this.#transport.disconnect();
     this.#emit("status", this.#client.status);
   }
 
@@ -136,6 +135,7 @@ export class Device {
   async startAgain(): Promise<void> {
     await this.#client.stop();
     await this.#client.start();
+    if (!this.online) await this.#transport.disconnect();
   }
 
   on<K extends keyof DeviceEvents>(event: K, listener: (value: DeviceEvents[K]) => void): void {

@@ -1,6 +1,6 @@
 // The link of one device, between `SyncClient` and our transport. Shows every message that passes, and can be made
-// slow or silent. Changes no message and keeps their order; what it holds back dies with its connection, as it would on
-// the way. `SyncClient` takes anything of the shape of a transport, so a shim like this needs no permission.
+// slow or silent. Changes no message and keeps their order: what it holds back comes later, or dies with its connection,
+// as it would on the way. `SyncClient` takes anything of the shape of a transport, so a shim like this needs no permission.
 
 import type { MessageTransport, SyncTransport, WsTransport } from "crsqlite-sync";
 
@@ -17,7 +17,9 @@ export interface Seen {
 
 export class Link {
   #quality: Quality = "good";
-  #better = new Set<() => void>();
+  #lanes = new Set<Lane>();
+  /** Calls that wait for a link that is not silent. */
+  #held = new Set<() => void>();
 
   constructor(private readonly seen: (message: Seen) => void) {}
 
@@ -27,13 +29,17 @@ export class Link {
 
   set quality(quality: Quality) {
     this.#quality = quality;
-    for (const tell of [...this.#better]) tell();
+    for (const lane of this.#lanes) lane.run();
+    for (const go of [...this.#held]) go();
   }
 
   /** Around a transport of the relay protocol. */
   frames(inner: WsTransport): MessageTransport {
     // A link that takes a message and then cannot carry it is broken.
     const up = this.#lane((frame) => inner.send(frame) || inner.drop());
+    inner.onStateChange(({ state }) => {
+      if (state !== "open") for (const lane of this.#lanes) lane.empty();
+    });
     return {
       name: inner.name,
       protocol: "relay",
@@ -48,18 +54,23 @@ export class Link {
       reconnect: () => inner.reconnect(),
       send: (frame) => {
         if (inner.state !== "open") return false;
-        const taken = up.idle() && this.#quality === "good" ? inner.send(frame) : up.put(frame);
-        if (taken) this.seen({ direction: "sent", text: frame });
-        return taken;
+        const straight = this.#quality === "good" && up.idle;
+        if (straight && !inner.send(frame)) return false;
+        this.seen({ direction: "sent", text: frame });
+        if (!straight) up.put(frame);
+        return true;
       },
       onMessage: (listener) => {
-        const down = this.#lane((frame) => {
+        const lane = this.#lane((frame) => {
           this.seen({ direction: "received", text: frame });
           listener(frame);
         });
-        const deaf = inner.onMessage((frame) => void down.put(frame));
-        const gone = inner.onStateChange(({ state }) => state !== "open" && (up.empty(), down.empty()));
-        return () => (deaf(), gone());
+        const deaf = inner.onMessage((frame) => lane.put(frame));
+        return () => {
+          deaf();
+          lane.empty();
+          this.#lanes.delete(lane);
+        };
       },
       onStateChange: (listener) => inner.onStateChange(listener),
       healthy: () => inner.healthy(),
@@ -107,28 +118,10 @@ export class Link {
     this.seen({ direction, text: JSON.stringify({ type, payload }) });
   }
 
-  /** One direction of a connection: each message comes out after its delay and never before an earlier one. */
-  #lane(deliver: (frame: string) => void): { put(frame: string): true; idle(): boolean; empty(): void } {
-    const waiting = new Set<ReturnType<typeof setTimeout>>();
-    let last = 0;
-    return {
-      put: (frame) => {
-        if (this.#quality === "silent") return true;
-        const now = performance.now();
-        last = Math.max(last, now + (this.#quality === "slow" ? SLOW_MS : 0));
-        if (last <= now && waiting.size === 0) deliver(frame);
-        else {
-          const timer = setTimeout(() => (waiting.delete(timer), deliver(frame)), last - now);
-          waiting.add(timer);
-        }
-        return true;
-      },
-      idle: () => waiting.size === 0,
-      empty: () => {
-        for (const timer of waiting) clearTimeout(timer);
-        waiting.clear();
-      },
-    };
+  #lane(deliver: (frame: string) => void): Lane {
+    const lane = new Lane(() => this.#quality, deliver);
+    this.#lanes.add(lane);
+    return lane;
   }
 
   /** One way of a call. A silent link lets nothing pass until it is another one. */
@@ -136,11 +129,53 @@ export class Link {
     if (this.#quality === "slow") await new Promise((resolve) => setTimeout(resolve, SLOW_MS));
     while (this.#quality === "silent") {
       await new Promise<void>((resolve) => {
-        const tell = (): void => (this.#better.delete(tell), signal?.removeEventListener("abort", tell), resolve());
-        this.#better.add(tell);
-        signal?.addEventListener("abort", tell);
+        const go = (): void => {
+          this.#held.delete(go);
+          signal?.removeEventListener("abort", go);
+          resolve();
+        };
+        this.#held.add(go);
+        signal?.addEventListener("abort", go);
       });
       signal?.throwIfAborted();
     }
+  }
+}
+
+/** One direction of a connection: each message comes out when it is due, and never before an earlier one. */
+class Lane {
+  #waiting: { readonly frame: string; readonly due: number }[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    private readonly quality: () => Quality,
+    private readonly deliver: (frame: string) => void,
+  ) {}
+
+  get idle(): boolean {
+    return this.#waiting.length === 0;
+  }
+
+  put(frame: string): void {
+    this.#waiting.push({ frame, due: performance.now() + (this.quality() === "slow" ? SLOW_MS : 0) });
+    this.run();
+  }
+
+  run(): void {
+    clearTimeout(this.#timer);
+    for (let next = this.#waiting[0]; next && this.quality() !== "silent"; next = this.#waiting[0]) {
+      const wait = next.due - performance.now();
+      if (wait > 0) {
+        this.#timer = setTimeout(() => this.run(), wait);
+        return;
+      }
+      this.#waiting.shift();
+      this.deliver(next.frame);
+    }
+  }
+
+  empty(): void {
+    clearTimeout(this.#timer);
+    this.#waiting = [];
   }
 }

@@ -29,6 +29,9 @@ declare global {
 }
 
 
+/** How long the end of the story stays at the foot of a small screen. */
+const LAST_WORDS_MS = 6000;
+
 const session = readSession();
 const pair = session.devices.length === 2;
 const devices: Record<string, Device> = {};
@@ -139,9 +142,11 @@ function storyButton(): void {
     const { left, right } = devices;
     if (!left || !right) return;
     button.disabled = true;
+    byId("story").dataset["playing"] = "";
     const show = (id: string): void => cards.forEach((card) => card.open(id));
     await play({ left, right, say, show }).catch((problem: unknown) => say(wordsOf(problem)));
     button.disabled = false;
+    setTimeout(() => button.disabled || delete byId("story").dataset["playing"], LAST_WORDS_MS);
   });
 }
 

@@ -120,6 +120,7 @@ export class DeviceCard {
     setText(part("verified"), verified(status, now));
     setText(part("round-trip"), milliseconds(status.roundTripMs));
     part<HTMLButtonElement>("break").disabled = status.state !== "live" && status.state !== "catching-up";
+    part<HTMLSelectElement>("protocol").disabled = !device.online;
     part<HTMLButtonElement>("fill").disabled = this.#working;
     part<HTMLButtonElement>("clear").disabled = this.#working;
     this.#progress.status(status, now);

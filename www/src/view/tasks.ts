@@ -24,6 +24,7 @@ export class TaskList {
   #list: HTMLElement;
   #empty: HTMLElement;
   #count: HTMLElement;
+  #clear: HTMLElement;
   #fallback: HTMLElement;
 
   constructor(
@@ -35,6 +36,7 @@ export class TaskList {
     this.#list = part("tasks");
     this.#empty = part("empty");
     this.#count = part("count");
+    this.#clear = part("clear");
     this.#fallback = part("new-title");
     device.on("changed", () => void this.refresh());
     device.on("applied", ({ tables }) => {
@@ -105,6 +107,7 @@ export class TaskList {
     this.#list.style.paddingBottom = `${(slice.count - offset - tasks.length) * ROW_HEIGHT}px`;
     this.#empty.hidden = slice.count > 0;
     this.#view.hidden = slice.count === 0;
+    this.#clear.hidden = slice.count === 0;
     this.#count.textContent = slice.count === 0 ? "" : `${count(slice.count, "task")}, ${slice.open.toLocaleString("en")} open`;
     for (const id of this.#touched) this.#rows.get(id)?.glow();
     this.#touched.clear();

@@ -2,6 +2,7 @@
 
 import type { SyncState, SyncStatus } from "crsqlite-sync";
 import type { Device } from "../device";
+import { SLOW_MS } from "../link";
 
 const STATES: Record<SyncState, string> = {
   stopped: "Stopped",
@@ -53,7 +54,9 @@ export function sentence({ client, reason, online, link }: Device, now: number):
   switch (status.state) {
     case "live":
       if (waiting > 0) return `Sending ${count(waiting, "change")}.`;
-      return link.quality === "silent" ? "Nothing gets through, and nobody knows yet." : "In step with the relay.";
+      if (link.quality === "silent") return "Nothing gets through, and nobody knows yet.";
+      if (link.quality === "slow") return `In step, over a slow link: ${SLOW_MS} ms more in each direction.`;
+      return "In step with the relay.";
     case "catching-up":
       return "Fetching what happened elsewhere.";
     case "connecting":
