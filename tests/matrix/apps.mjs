@@ -52,6 +52,9 @@ export const apps = [
   { title: "no bundler, module worker", tool: "plain", server: "plain", page: "/plain/worker.html" },
 ];
 
+/** The app of the scenarios with two devices. */
+export const forDevices = apps.find(({ title }) => title === "no bundler, import map");
+
 /** Builds and serves on demand, each once. */
 export class Workshop {
   #built = new Map();

@@ -3,15 +3,19 @@
 // target/matrix/report.json, from which the README's table is made. An engine that is not here is named and skipped.
 
 import { after, before, describe, test } from "node:test";
-import { Relay, freshUser } from "../e2e/harness.mjs";
-import { apps, Workshop } from "./apps.mjs";
+import { freshUser, Relay } from "../e2e/harness.mjs";
+import { apps, forDevices, Workshop } from "./apps.mjs";
+import { twoDevices, twoTabs } from "./devices.mjs";
 import * as engines from "./engines/index.mjs";
+import { tryPolicy } from "./policy.mjs";
+import { Report } from "./report.mjs";
 import { install } from "./stage/install.mjs";
 import { Link } from "./stage/link.mjs";
 import { NodeApp } from "./stage/node.mjs";
 import { Visit } from "./stage/visit.mjs";
 
 const workshop = new Workshop();
+const report = new Report();
 const running = {};
 let relay;
 let node;
@@ -19,18 +23,37 @@ let node;
 before(async () => {
   await install();
   workshop.begin();
-  [relay, node] = await Promise.all([Relay.start(), NodeApp.start()]);
+  relay = await Relay.start();
+  node = await NodeApp.start();
 });
 after(() => Promise.all([workshop.close(), node?.close(), relay?.close(), ...Object.values(running).map((engine) => engine.close())]));
 
-describe("engines", { concurrency: engines.names.length }, () => {
+describe("one engine", { concurrency: true }, () => {
   for (const name of engines.names) {
     describe(engines.title(name), { concurrency: 1, skip: engines.missing(name) }, () => {
       before(async () => {
         running[name] = await engines.launch(name);
+        report.engine(name, running[name].version);
       });
-      for (const app of apps) test(app.title, () => tryApp(running[name], app));
+      const cell = (row, body) => test(row, () => report.watch(row, name, () => body(running[name])));
+
+      for (const app of apps) cell(app.title, (engine) => tryApp(engine, app));
+      cell("two devices: both edit offline, a reload, the relay killed", async (engine) => twoDevices(await workshop.open(forDevices), engine, engine));
+      cell("two tabs: one leads, the other takes over", async (engine) => twoTabs(await workshop.open(forDevices), engine));
+      cell("a strict policy is enforced, and init says what it lacks", (engine) => tryPolicy(engine));
     });
+  }
+});
+
+describe("two engines", { concurrency: 1 }, () => {
+  for (const [index, first] of engines.names.entries()) {
+    const second = engines.names[(index + 1) % engines.names.length];
+    const skip = engines.missing(first) ?? engines.missing(second);
+    test(`one device in ${engines.title(first)}, one in ${engines.title(second)}`, { skip }, () =>
+      report.watch(`two devices, the other one in ${engines.title(second)}`, first, async () =>
+        twoDevices(await workshop.open(forDevices), running[first], running[second]),
+      ),
+    );
   }
 });
 
@@ -40,15 +63,15 @@ async function tryApp(engine, app) {
   const link = await Link.to(relay, user);
   const other = await node.open(link.url);
   const page = await Visit.open(engine, served, { name: user, link });
-
-  await page.add("from the page");
-  await page.shows("from the page");
-  await page.settled();
-  await other.add("from another device");
-  await page.shows("from another device", "from the page");
-  page.assertClean();
-
-  await page.close();
-  await other.close();
-  await link.close();
+  try {
+    await page.add("from the page");
+    await page.shows("from the page");
+    await page.settled();
+    await other.add("from another device");
+    await page.shows("from another device", "from the page");
+    page.assertClean();
+  } finally {
+    await Promise.allSettled([page.close(), other.close()]);
+    await link.close();
+  }
 }

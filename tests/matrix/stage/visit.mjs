@@ -6,11 +6,13 @@ import { until } from "../../e2e/harness.mjs";
 
 export class Visit {
   #page;
+  #isClosed = false;
 
   /** `name`: of its database; `link`: its line to the relay. */
   static async open(engine, app, { name, link }) {
     const visit = new Visit();
     visit.name = name;
+    visit.link = link;
     visit.app = app;
     visit.#page = await engine.newPage();
     const address = new URL(app.url);
@@ -50,6 +52,10 @@ export class Visit {
     return this.#page.run((body) => window.notes.remove(body), body);
   }
 
+  rows() {
+    return this.#page.run(() => window.notes.rows());
+  }
+
   changes() {
     return this.#page.run(() => window.notes.changes());
   }
@@ -81,7 +87,8 @@ export class Visit {
     assert.deepEqual(this.app.site.violations?.filter(({ page }) => page.includes(this.name)) ?? [], []);
   }
 
-  close() {
-    return this.#page.close();
+  async close() {
+    if (!this.#isClosed) await this.#page.close();
+    this.#isClosed = true;
   }
 }
