@@ -118,6 +118,36 @@ for (const [what, input, code] of refusals) {
   });
 }
 
+test("wasm of another version, which wants what the glue has not, is invalid: init and initSync say so", async () => {
+  const errors = await run(`
+    import { init, initSync } from "crsqlite-sync/slim";
+    const text = (word) => [word.length, ...new TextEncoder().encode(word)];
+    const type = [1, 4, 1, 0x60, 0, 0];
+    const wanted = [1, ...text("./crsqlite_sync_bg.js"), ...text("of_another_version"), 0, 0];
+    const other = new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, ...type, 2, wanted.length, ...wanted]);
+    print([await errorOf(() => init(other)), await errorOf(() => initSync(other))]);
+  `);
+  for (const error of errors) {
+    assert.equal(error?.code, "wasm-invalid");
+    assert.match(error.message, /does not start: .*of_another_version.* of this very version/);
+  }
+});
+
+test("a policy that an engine asks only when the wasm is to start, is named too", async () => {
+  const error = await run(`
+    import { init } from "crsqlite-sync/slim";
+    // Node starts modules of its own.
+    const { instantiate } = WebAssembly;
+    WebAssembly.instantiate = async (module, imports) => {
+      if (imports["./crsqlite_sync_bg.js"]) throw new EvalError("Refused to create a WebAssembly object");
+      return instantiate(module, imports);
+    };
+    print(await errorOf(() => init(wasm())));
+  `);
+  assert.equal(error?.code, "wasm-invalid");
+  assert.match(error.message, /'wasm-unsafe-eval'/);
+});
+
 test("the error about a page names the cures", async () => {
   const input = `new TextEncoder().encode(${page})`;
   const error = await run(`import { init } from "crsqlite-sync"; print(await errorOf(() => init(${input})));`);

@@ -26,14 +26,15 @@ export function loadSync(input) {
     refuseHtml(input, "what initSync() was given");
     module = compiled(() => new WebAssembly.Module(input));
   }
-  startSync({ module });
+  named(() => startSync({ module }), unstarted);
   ready = Promise.resolve();
 }
 
 async function run(source) {
   const input = await source();
   // `start` gets a compiled module only: its own reading of addresses and responses knows none of our errors.
-  await start({ module_or_path: await compile(input) });
+  const module = await compile(input);
+  await named(() => start({ module_or_path: module }), unstarted);
 }
 
 function compile(input) {
@@ -83,21 +84,32 @@ function compileBytes(bytes, where) {
   return compiled(() => WebAssembly.compile(bytes));
 }
 
-// Runs one of the compilers, synchronous or not, and names its failure.
-function compiled(compiler) {
-  const rename = (cause) => {
-    if (!(cause instanceof WebAssembly.CompileError)) {
-      return loadError("network", "the wasm could not be read to its end", { retryable: true, cause });
-    }
-    const hint = "A Content-Security-Policy must allow 'wasm-unsafe-eval' in script-src.";
-    return loadError("wasm-invalid", `the wasm does not compile: ${cause.message}. ${hint}`, { cause });
-  };
+const compiled = (compiler) => named(compiler, uncompiled);
+
+// Runs a step, synchronous or not, and names its failure.
+function named(step, name) {
   try {
-    const result = compiler();
-    return typeof result.then === "function" ? result.catch((cause) => Promise.reject(rename(cause))) : result;
+    const result = step();
+    return typeof result.then === "function" ? result.catch((cause) => Promise.reject(name(cause))) : result;
   } catch (cause) {
-    throw rename(cause);
+    throw name(cause);
   }
+}
+
+function uncompiled(cause) {
+  if (cause instanceof WebAssembly.CompileError || cause instanceof EvalError) return invalid("compile", cause);
+  return loadError("network", "the wasm could not be read to its end", { retryable: true, cause });
+}
+
+// WebKit compiles under any policy, and asks it here. A file of another version lacks what the glue wants, or wants more.
+function unstarted(cause) {
+  return invalid("start", cause);
+}
+
+function invalid(step, cause) {
+  const hint =
+    "A Content-Security-Policy must allow 'wasm-unsafe-eval' in script-src, and the file must be of this very version.";
+  return loadError("wasm-invalid", `the wasm does not ${step}: ${cause.message}. ${hint}`, { cause });
 }
 
 // Only Node has files, and fetch does not read them there. Asking the process keeps `node:fs` out of bundles.
