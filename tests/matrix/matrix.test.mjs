@@ -35,26 +35,35 @@ describe("one engine", { concurrency: true }, () => {
         running[name] = await engines.launch(name);
         report.engine(name, running[name].version);
       });
-      const cell = (row, body) => test(row, () => report.watch(row, name, () => body(running[name])));
+      const cell = (row, body) => {
+        report.row(row);
+        test(row, () => report.watch(row, [name], () => body(running[name])));
+      };
 
       for (const app of apps) cell(app.title, (engine) => tryApp(engine, app));
-      cell("two devices: both edit offline, a reload, the relay killed", async (engine) => twoDevices(await workshop.open(forDevices), engine, engine));
+      cell("two devices: offline, a reload, a killed relay", async (engine) => twoDevices(await workshop.open(forDevices), engine, engine));
       cell("two tabs: one leads, the other takes over", async (engine) => twoTabs(await workshop.open(forDevices), engine));
-      cell("a strict policy is enforced, and init says what it lacks", (engine) => tryPolicy(engine));
+      cell("a strict policy, and what `init()` says where it is too strict", (engine) => tryPolicy(engine));
     });
   }
 });
 
 describe("two engines", { concurrency: 1 }, () => {
+  const row = "two devices, the other one in another engine";
+  report.row(row);
   for (const [index, first] of engines.names.entries()) {
     const second = engines.names[(index + 1) % engines.names.length];
     const skip = engines.missing(first) ?? engines.missing(second);
     test(`one device in ${engines.title(first)}, one in ${engines.title(second)}`, { skip }, () =>
-      report.watch(`two devices, the other one in ${engines.title(second)}`, first, async () =>
-        twoDevices(await workshop.open(forDevices), running[first], running[second]),
-      ),
+      report.watch(row, [first, second], async () => twoDevices(await workshop.open(forDevices), running[first], running[second])),
     );
   }
+});
+
+test("the table of the README is what was seen", async () => {
+  await report.write();
+  if (process.env.CRSQLITE_MATRIX_WRITE) await report.toReadme();
+  else await report.assertReadme();
 });
 
 async function tryApp(engine, app) {
