@@ -10,11 +10,11 @@ const dist = (app) => () => Site.open({ "/": here(`apps/${app}/dist`) });
 
 /** Every tool once. Its apps wait for it. */
 const tools = {
+  plain: () => run("plain", ["./build.mjs"]),
   vite: () => run("vite", ["vite/bin/vite.js", "build"]),
-  webpack: () => run("webpack", ["webpack-cli/bin/cli.js"]),
   esbuild: () => run("esbuild", ["./build.mjs"]),
   rollup: () => run("rollup", ["rollup/dist/bin/rollup", "--config", "--silent"]),
-  plain: () => run("plain", ["./build.mjs"]),
+  webpack: () => run("webpack", ["webpack-cli/bin/cli.js"]),
   next: () => run("next", ["next/dist/bin/next", "build"]),
 };
 
@@ -38,22 +38,22 @@ const servers = {
     ),
 };
 
-/** The rows of the table. */
+/** The rows of the table, in the order in which they are ready. */
 export const apps = [
+  { title: "no bundler, import map", server: "plain", page: "/plain/" },
+  { title: "no bundler, module worker", tool: "plain", server: "plain", page: "/plain/worker.html" },
   { title: "Vite, dev server", server: "vite dev", page: "/" },
   { title: "Vite, build", tool: "vite", server: "vite", page: "/" },
   { title: "Vite, module worker", tool: "vite", server: "vite", page: "/worker.html" },
-  { title: "webpack 5", tool: "webpack", server: "webpack", page: "/" },
   { title: "esbuild, `/slim`", tool: "esbuild", server: "esbuild", page: "/" },
   { title: "esbuild, classic script, `/inline`", tool: "esbuild", server: "esbuild", page: "/classic.html" },
   { title: "Rollup", tool: "rollup", server: "rollup", page: "/" },
-  { title: "Next.js, app router", tool: "next", server: "next", page: "/" },
-  { title: "no bundler, import map", server: "plain", page: "/plain/" },
-  { title: "no bundler, module worker", tool: "plain", server: "plain", page: "/plain/worker.html" },
+  { title: "webpack 5", tool: "webpack", server: "webpack", page: "/" },
+  { title: "Next.js, app router, `/react`", tool: "next", server: "next", page: "/" },
 ];
 
 /** The app of the scenarios with two devices. */
-export const forDevices = apps.find(({ title }) => title === "no bundler, import map");
+export const [forDevices] = apps;
 
 /** Builds and serves on demand, each once. */
 export class Workshop {

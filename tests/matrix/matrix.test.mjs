@@ -28,6 +28,8 @@ before(async () => {
 });
 after(() => Promise.all([workshop.close(), node?.close(), relay?.close(), ...Object.values(running).map((engine) => engine.close())]));
 
+for (const { title } of apps) report.row(title);
+
 describe("one engine", { concurrency: true }, () => {
   for (const name of engines.names) {
     describe(engines.title(name), { concurrency: 1, skip: engines.missing(name) }, () => {
@@ -40,10 +42,11 @@ describe("one engine", { concurrency: true }, () => {
         test(row, () => report.watch(row, [name], () => body(running[name])));
       };
 
-      for (const app of apps) cell(app.title, (engine) => tryApp(engine, app));
+      // The scenarios first: meanwhile the apps are built.
       cell("two devices: offline, a reload, a killed relay", async (engine) => twoDevices(await workshop.open(forDevices), engine, engine));
       cell("two tabs: one leads, the other takes over", async (engine) => twoTabs(await workshop.open(forDevices), engine));
       cell("a strict policy, and what `init()` says where it is too strict", (engine) => tryPolicy(engine));
+      for (const app of apps) cell(app.title, (engine) => tryApp(engine, app));
     });
   }
 });

@@ -1,7 +1,8 @@
-//! Chrome or Chromium, and the chromedriver that fits it.
+//! Chrome or Chromium, and the chromedriver that fits it; the other engines in `engines`.
 //! Decides where people have them and which two go together; installs them only where apt-get can, and says so.
 //! Called by `suites`.
 
+mod engines;
 mod places;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use serde_json::Value;
 use crate::apt;
 use crate::run;
 use crate::workspace::Workspace;
+
+pub(crate) use engines::ensure as ensure_all;
 
 #[derive(Debug)]
 pub(crate) struct Browser {

@@ -42,11 +42,17 @@ enum Task {
         #[arg(long, default_value_t = 8787)]
         port: u16,
     },
-    /// Runs the tests, all of them or some of: native, wasm, package, docs, node, worlds, e2e
+    /// Runs the tests, all of them or some of: native, wasm, package, docs, node, worlds, e2e, matrix
     Test {
         /// May be given several times
         #[arg(long, value_enum)]
         only: Vec<Suite>,
+    },
+    /// Tries the packed package in the apps of every bundler, in Chromium, Firefox and WebKit
+    Matrix {
+        /// Puts what was seen into the README's table, in place of comparing
+        #[arg(long)]
+        write: bool,
     },
     /// Makes the npm package, pkg/ and target/pack/crsqlite-sync.tgz, and holds it to its weight
     Pack,
@@ -105,6 +111,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Demo { open, port } => demo::demo(&ws, open, port),
         Task::Test { only } => suites::test(&ws, &only),
+        Task::Matrix { write } => suites::only_matrix(&ws, write),
         Task::Pack => pack::pack(&ws).and_then(|()| pack::gate(&ws)),
         Task::Ready => ready::ready(&ws),
         Task::Sim { mutants: true, .. } => ready::mutants(&ws),

@@ -34,17 +34,26 @@ pub(crate) enum Suite {
     Worlds,
     /// The demo app in browsers, with a relay
     E2e,
+    /// The packed package in the apps of every bundler, in every engine
+    Matrix,
+}
+
+/// The tests of the apps, with their own tools from npm.
+const MATRIX: &str = "tests/matrix";
+
+/// The matrix alone. `write` puts its table into the README.
+pub(crate) fn only_matrix(ws: &Workspace, write: bool) -> Result<()> {
+    told(vec![(Suite::Matrix, matrix(ws, write))])
 }
 
 /// Runs the named suites, or all of them when none is named.
 pub(crate) fn test(ws: &Workspace, only: &[Suite]) -> Result<()> {
     let suites: Vec<Suite> =
         Suite::value_variants().iter().copied().filter(|s| only.is_empty() || only.contains(s)).collect();
-    let mut endings = Vec::new();
-    for suite in &suites {
-        endings.push((*suite, suite.run(ws)));
-    }
+    told(suites.into_iter().map(|suite| (suite, suite.run(ws))).collect())
+}
 
+fn told(endings: Vec<(Suite, Result<Tested>)>) -> Result<()> {
     println!("\nHow the suites ended:");
     let mut failed = Vec::new();
     for (suite, ending) in &endings {
@@ -78,6 +87,7 @@ impl Suite {
             Self::Node => "node",
             Self::Worlds => "worlds",
             Self::E2e => "e2e",
+            Self::Matrix => "matrix",
         }
     }
 
@@ -90,6 +100,7 @@ impl Suite {
             Self::Node => real(ws),
             Self::Worlds => worlds(ws),
             Self::E2e => end_to_end(ws),
+            Self::Matrix => matrix(ws, false),
         }
     }
 }
@@ -204,6 +215,22 @@ fn end_to_end(ws: &Workspace) -> Result<Tested> {
     node_tests_at_once(ws, "tests/e2e", &["--test-concurrency=2"], |call| {
         call.env("CHROME", &chrome).env("CRSQLITE_RELAY", &relay).env("CRSQLITE_SYNC_APP", &app)
     })
+}
+
+/// `write`: the README's table is made of what is seen, where else it is compared.
+fn matrix(ws: &Workspace, write: bool) -> Result<Tested> {
+    // Asked first, so that nobody waits for a build that cannot be used.
+    let engines = browser::ensure_all()?;
+    pack::pack(ws)?;
+    let relay = rust::relay(ws)?;
+    npm::install(ws, MATRIX)?;
+    let mut tested = node_tests(ws, MATRIX, |call| {
+        let call = engines.variables.iter().fold(call, |call, (name, path)| call.env(name, path));
+        let call = call.env("CRSQLITE_RELAY", &relay);
+        if write { call.env("CRSQLITE_MATRIX_WRITE", "1") } else { call }
+    })?;
+    tested.closing.extend(engines.missing);
+    Ok(tested)
 }
 
 // Files named one by one, because `node --test` reads folders differently in every major version.

@@ -1,5 +1,5 @@
-//! Where people have Chrome, Chromium and chromedriver, the likeliest place first.
-//! Only looks; never runs or installs anything. Called by `browser`.
+//! Where people have Chrome, Chromium, Firefox and WebKit with their drivers, the likeliest place first.
+//! Only looks; never runs or installs anything. Called by `browser` and `browser::engines`.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use crate::fresh::listed;
 const CHROMES: [&str; 5] =
     ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
 const DRIVER: &str = "chromedriver";
+const FIREFOXES: [&str; 2] = ["firefox-esr", "firefox"];
 
 const MAC: [&str; 3] = [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
@@ -22,6 +23,8 @@ const LINUX_DRIVERS: [&str; 3] = [
     "/snap/bin/chromium.chromedriver",
 ];
 const WINDOWS: [&str; 2] = ["Google/Chrome/Application/chrome.exe", "Chromium/Application/chrome.exe"];
+const MAC_FIREFOX: &str = "/Applications/Firefox.app/Contents/MacOS/firefox";
+const WINDOWS_FIREFOX: &str = "Mozilla Firefox/firefox.exe";
 /// Below a folder `chromium-<revision>` of Playwright's cache.
 const PLAYWRIGHT: [&str; 6] = [
     "chrome-linux/chrome",
@@ -39,9 +42,7 @@ pub(super) fn chromes() -> Vec<PathBuf> {
     }
     let mut found: Vec<PathBuf> = CHROMES.iter().filter_map(|name| in_path(name)).collect();
     found.extend(MAC.iter().map(PathBuf::from));
-    for root in ["ProgramFiles", "ProgramFiles(x86)", "LOCALAPPDATA"].iter().filter_map(env::var_os) {
-        found.extend(WINDOWS.iter().map(|below| Path::new(&root).join(below)));
-    }
+    found.extend(program_files().flat_map(|root| WINDOWS.map(|below| root.join(below))));
     found.extend(of_playwright());
     found.retain(|path| path.is_file());
     found
@@ -60,6 +61,38 @@ pub(super) fn drivers() -> Vec<PathBuf> {
     found.extend(chromes().iter().filter_map(|chrome| chrome.parent()).map(|folder| folder.join(&file)));
     found.retain(|path| path.is_file());
     found
+}
+
+/// Every Firefox found. `FIREFOX` is the only one when it is set.
+pub(super) fn firefoxes() -> Vec<PathBuf> {
+    let mac_and_windows = std::iter::once(PathBuf::from(MAC_FIREFOX))
+        .chain(program_files().map(|root| root.join(WINDOWS_FIREFOX)));
+    named("FIREFOX", &FIREFOXES, mac_and_windows)
+}
+
+/// The driver of WebKitGTK. `WEBKIT_DRIVER` is the only one when it is set.
+pub(super) fn webkit_drivers() -> Vec<PathBuf> {
+    named("WEBKIT_DRIVER", &["WebKitWebDriver"], std::iter::empty())
+}
+
+/// The X display that WebKitGTK needs. `XVFB` is the only one when it is set.
+pub(super) fn displays() -> Vec<PathBuf> {
+    named("XVFB", &["Xvfb"], std::iter::empty())
+}
+
+fn named(variable: &str, in_path_as: &[&str], elsewhere: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    if let Some(path) = set(variable) {
+        return vec![path];
+    }
+    let mut found: Vec<PathBuf> =
+        in_path_as.iter().filter_map(|name| in_path(name)).chain(elsewhere).collect();
+    found.retain(|path| path.is_file());
+    found
+}
+
+// Of Windows; elsewhere there are none.
+fn program_files() -> impl Iterator<Item = PathBuf> {
+    ["ProgramFiles", "ProgramFiles(x86)", "LOCALAPPDATA"].iter().filter_map(env::var_os).map(PathBuf::from)
 }
 
 fn set(variable: &str) -> Option<PathBuf> {

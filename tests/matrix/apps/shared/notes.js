@@ -14,6 +14,8 @@ export async function openNotes(sqlite, { SyncClient, WsTransport }, { name, rel
   await client.start();
 
   return {
+    db,
+    client,
     close: () => client.stop(),
     add: async (body) => {
       await db.exec("INSERT INTO notes (id, body) VALUES (?, ?)", [crypto.randomUUID(), body]);

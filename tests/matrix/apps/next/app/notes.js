@@ -3,32 +3,29 @@
 import { useEffect, useState } from "react";
 import initSqlite from "@vlcn.io/crsqlite-wasm";
 import { init, SyncClient, WsTransport } from "crsqlite-sync";
+import { useQuery, useSyncStatus } from "crsqlite-sync/react";
 import { openNotes } from "../../shared/notes.js";
 
 let opened;
 
 // Once for the page, however often React mounts the component.
-async function open(onChange) {
+async function open() {
   const { searchParams } = new URL(location.href);
   const [sqlite] = await Promise.all([initSqlite(), init()]);
   const options = { name: searchParams.get("name"), relay: searchParams.get("relay") };
-  return openNotes(sqlite, { SyncClient, WsTransport }, options, onChange);
+  return openNotes(sqlite, { SyncClient, WsTransport }, options, () => {});
 }
 
 export function Notes() {
-  const [rows, setRows] = useState([]);
-  const [state, setState] = useState("opening");
+  const [notes, setNotes] = useState();
+  const { state } = useSyncStatus(notes?.client);
+  const { data: rows = [] } = useQuery(notes?.db, notes?.client, "SELECT body FROM notes ORDER BY body");
 
   useEffect(() => {
-    const show = async () => {
-      const notes = await opened;
-      setRows(await notes.rows());
-      setState((await notes.status()).state);
-    };
-    opened ??= open(() => opened?.then(show));
+    opened ??= open();
     opened.then(
-      async (notes) => {
-        await show();
+      (notes) => {
+        setNotes(notes);
         window.notes = notes;
         document.documentElement.dataset.notes = "open";
       },
@@ -41,15 +38,15 @@ export function Notes() {
     const form = event.target;
     const body = new FormData(form).get("body");
     form.reset();
-    await (await opened).add(body);
+    await notes.add(body);
   };
   return (
     <>
       <form onSubmit={add}>
-        <input name="body" placeholder="A note" required /> <button>Add</button>
+        <input name="body" placeholder="A note" required /> <button disabled={!notes}>Add</button>
       </form>
       <ul>
-        {rows.map((body) => (
+        {rows.map(({ body }) => (
           <li key={body}>{body}</li>
         ))}
       </ul>
