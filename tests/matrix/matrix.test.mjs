@@ -2,6 +2,7 @@
 // device under Node, through a real relay; two devices of one engine and of two; and what a policy lets through. Writes
 // target/matrix/report.json, from which the README's table is made. An engine that is not here is named and skipped.
 
+import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { freshUser, Relay } from "../e2e/harness.mjs";
 import { apps, forDevices, Workshop } from "./apps.mjs";
@@ -61,6 +62,11 @@ describe("two engines", { concurrency: 1 }, () => {
       report.watch(row, [first, second], async () => twoDevices(await workshop.open(forDevices), running[first], running[second])),
     );
   }
+});
+
+test("a server component of Next.js imports the package, and nothing of it runs there", async () => {
+  const { url } = await workshop.open(apps.find(({ tool }) => tool === "next"));
+  assert.match(await (await fetch(url)).text(), /<main data-server="function">/);
 });
 
 test("the table of the README is what was seen", async () => {

@@ -52,9 +52,9 @@ export class Report {
       for (const name of engines.names) assert.ok(cells[name], `${title} did not run in ${engines.title(name)}: there is no whole table`);
       return line([title, ...engines.names.map((name) => cells[name])]);
     });
-    const head = [line(["", ...engines.names.map(engines.title)]), line(["---", ...engines.names.map(() => ":-:")])];
+    const head = [line(["tried", ...engines.names.map(engines.title)]), line(["---", ...engines.names.map(() => ":-:")])];
     const { before, after } = await committed();
-    await writeFile(README, [before, BEGIN, ...head, ...rows, END, after].join("\n"));
+    await writeFile(README, [before, BEGIN, "", ...head, ...rows, "", END, after].join("\n"));
   }
 
   /** Compares the README's table with what was seen here: the same rows, and the same in each cell that was tried. */
