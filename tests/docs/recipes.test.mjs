@@ -38,15 +38,25 @@ test("a token that is made by hand is one that the relay takes, and one with ano
   }
 });
 
-test("the schema is brought up step by step, and only once", async () => {
+test("the schema is brought up from any step, once, also where two tabs do it at the same time", async () => {
   const { migrate } = await load("schema.ts");
-  const db = await open();
-  await migrate(db);
-  await db.exec("INSERT INTO tasks (id, title, due) VALUES ('a', 'Buy milk', 5)");
-  await migrate(db);
-  assert.deepEqual(await db.execA("SELECT title, due FROM tasks"), [["Buy milk", 5]]);
-  assert.deepEqual(await db.execA("SELECT cid FROM crsql_changes ORDER BY cid"), [["due"], ["title"]]);
-  await db.close();
+  const [first, second] = [await open("schema.db"), await open("schema.db")];
+  await Promise.all([migrate(first), migrate(second)]);
+  await first.exec("INSERT INTO tasks (id, title, due) VALUES ('a', 'Buy milk', 5)");
+  await migrate(first);
+  assert.deepEqual(await second.execA("SELECT title, due FROM tasks"), [["Buy milk", 5]]);
+  assert.deepEqual(await first.execA("SELECT cid FROM crsql_changes ORDER BY cid"), [["due"], ["title"]]);
+
+  const older = await open();
+  await older.exec("CREATE TABLE tasks (id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL DEFAULT '')");
+  await older.exec("SELECT crsql_as_crr('main', 'tasks')");
+  await older.exec("INSERT INTO tasks VALUES ('b', 'Call mother')");
+  await older.exec("PRAGMA user_version = 1");
+  await migrate(older);
+  await older.exec("UPDATE tasks SET due = 7");
+  assert.deepEqual(await older.execA("SELECT title, due FROM tasks"), [["Call mother", 7]]);
+  assert.deepEqual(await older.execA("SELECT cid, val FROM crsql_changes WHERE cid = 'due'"), [["due", 7]]);
+  for (const db of [first, second, older]) await db.close();
 });
 
 test("the test of an app passes", async () => {
