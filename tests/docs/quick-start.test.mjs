@@ -1,5 +1,5 @@
 // The quick start of the README, pasted into an empty folder and used by two devices: first as a developer runs it, with
-// Vite's dev server before the relay, then built, with the relay serving the page.
+// Vite's dev server before the relay, then built, with the relay serving the page. Beside it the recipe of a worker.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -89,15 +89,38 @@ async function devices(origin) {
   await Promise.all([profile.close(), other.close()]);
 }
 
-test("pasted into an empty folder, it runs with Vite's dev server, and two devices hold the same", async () => {
-  assert.deepEqual(files.map(({ file }) => file), ["vite.config.mjs", "index.html", "main.js"]);
+/** Vite's dev server in the folder, with the quick start's configuration, before a relay of its own. */
+async function developing() {
   const origin = await relay();
   for (const { file, code } of files) write(file, code.replace("http://127.0.0.1:8787", origin));
   const { createServer } = await import("vite");
   const server = await createServer({ root: app, logLevel: "error", server: { host: "127.0.0.1", port: 0 } });
   endings.push(() => server.close());
   await server.listen();
-  await devices(`http://127.0.0.1:${server.httpServer.address().port}`);
+  return `http://127.0.0.1:${server.httpServer.address().port}`;
+}
+
+test("pasted into an empty folder, it runs with Vite's dev server, and two devices hold the same", async () => {
+  assert.deepEqual(files.map(({ file }) => file), ["vite.config.mjs", "index.html", "main.js"]);
+  await devices(await developing());
+});
+
+test("the recipe's worker holds a device, and says what went wrong", async () => {
+  const parts = blocksOf("docs/recipes.md").filter(({ file }) => file === "worker.js" || file === "page.js");
+  assert.equal(parts.length, 2);
+  for (const { file, code } of parts) write(file, code);
+  write("worker.html", '<p id="status"></p><script type="module">import { query } from "/page.js"; window.query = query;</script>');
+  const origin = await developing();
+  const profile = await browser.newContext();
+  await profile.request.get(`${origin}/dev/login?user=alice`);
+  const { page } = await visit(`${origin}/worker.html`, profile);
+  await page.waitForFunction(() => window.query !== undefined);
+  const query = (sql) => page.evaluate((sql) => window.query(sql).catch(({ message }) => message), sql);
+  await query("INSERT INTO tasks (id, title) VALUES ('a', 'Buy milk')");
+  assert.deepEqual(await query("SELECT title FROM tasks"), [["Buy milk"]]);
+  assert.equal(typeof (await query("SELECT nothing FROM tasks")), "string", "a message, and no rows");
+  await page.waitForFunction(() => document.querySelector("#status").textContent === "live");
+  await profile.close();
 });
 
 test("built, it runs from the relay itself", async () => {
