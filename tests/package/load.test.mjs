@@ -148,11 +148,11 @@ test("a policy that an engine asks only when the wasm is to start, is named too"
   assert.match(error.message, /'wasm-unsafe-eval'/);
 });
 
-test("the error about a page names the cures", async () => {
-  const input = `new TextEncoder().encode(${page})`;
-  const error = await run(`import { init } from "crsqlite-sync"; print(await errorOf(() => init(${input})));`);
-  for (const cure of ["optimizeDeps", "crsqlite_sync_bg.wasm", "crsqlite-sync/inline"]) {
-    assert.ok(error.message.includes(cure), cure);
+test("where the wasm is missing, or a page stands in its place, the error names each bundler's cure", async () => {
+  for (const input of [`new TextEncoder().encode(${page})`, 'new Response("", { status: 404 })']) {
+    const error = await run(`import { init } from "crsqlite-sync"; print(await errorOf(() => init(${input})));`);
+    const cures = ["Vite", "optimizeDeps", "webpack", "Next.js", "esbuild", "Rollup", "crsqlite_sync_bg.wasm", "crsqlite-sync/inline"];
+    for (const cure of cures) assert.ok(error.message.includes(cure), `${error.code}: ${cure}`);
   }
 });
 

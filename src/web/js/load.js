@@ -2,7 +2,7 @@
 // a default input (the entries index.js, slim.js and inline.js do) and runs nothing at import.
 
 import start, { initSync as startSync } from "./crsqlite_sync.js";
-import { htmlError, loadError } from "./error.js";
+import { cures, htmlError, loadError } from "./error.js";
 
 let ready;
 
@@ -63,7 +63,8 @@ async function compileResponse(response) {
   const { status } = response;
   if (!response.ok) {
     const retryable = status >= 500 || status === 408 || status === 429;
-    throw loadError("http-status", `${where} answered with status ${status}`, { retryable, status });
+    const cure = status === 404 ? `. ${cures}` : "";
+    throw loadError("http-status", `${where} answered with status ${status}${cure}`, { retryable, status });
   }
   const type = (response.headers.get("content-type") ?? "").toLowerCase();
   if (type.startsWith("text/html")) throw htmlError(where);
