@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-const tarball = process.env.CRSQLITE_SYNC_TARBALL ?? join(root, "target/pack/crsqlite-sync.tgz");
+export const tarball = process.env.CRSQLITE_SYNC_TARBALL ?? join(root, "target/pack/crsqlite-sync.tgz");
 const below = join(root, "target/package-tests");
 
 /** What `npm install` leaves on the user's disk. Removed when the process ends. */

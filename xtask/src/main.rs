@@ -2,6 +2,7 @@
 //! Decides which steps make up a task; how a step is done is said in its module; knows nothing of the product.
 //! Called through the alias in `.cargo/config.toml`.
 
+mod api;
 mod apt;
 mod browser;
 mod crash;
@@ -56,6 +57,8 @@ enum Task {
     },
     /// Makes the npm package, pkg/ and target/pack/crsqlite-sync.tgz, and holds it to its weight
     Pack,
+    /// Writes the public surface down, etc/crsqlite-sync.api.md and docs/api.md: accepts a change of it
+    Api,
     /// What CI runs: formatting, lints, dependencies, all tests
     Ready,
     /// Runs random worlds through the simulator
@@ -113,6 +116,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Test { only } => suites::test(&ws, &only),
         Task::Matrix { write } => suites::only_matrix(&ws, write),
         Task::Pack => pack::pack(&ws).and_then(|()| pack::gate(&ws)),
+        Task::Api => api::api(&ws),
         Task::Ready => ready::ready(&ws),
         Task::Sim { mutants: true, .. } => ready::mutants(&ws),
         Task::Sim { seeds, seed, trace, .. } => ready::sim(&ws, seeds, seed, trace),
