@@ -23,12 +23,9 @@ export const uninitialised = /* @__PURE__ */ new Proxy({}, { get: refuse, has: r
 
 /** What to do where the file is not where the JavaScript looks for it. */
 export const cures =
-  "The bundler has left the .wasm file of crsqlite-sync behind. Vite's dev server: " +
-  '`optimizeDeps: { exclude: ["crsqlite-sync"] }`. esbuild: `loader: { ".wasm": "file" }`, import ' +
-  '"crsqlite-sync/crsqlite_sync_bg.wasm" and pass its address, `init(address)`. Rollup: a plugin that knows `new URL`, such as ' +
-  "@web/rollup-plugin-import-meta-assets. webpack and Next.js copy it: see that no middleware or rewrite answers in its " +
-  "place. Any of them: serve that file yourself and call `init(address)`, or import from \"crsqlite-sync/inline\", which " +
-  "carries the wasm inside its JavaScript.";
+  'Vite: `optimizeDeps: { exclude: ["crsqlite-sync"] }`. esbuild: `loader: { ".wasm": "file" }`, and `init(address)` with ' +
+  'what you import from "crsqlite-sync/crsqlite_sync_bg.wasm". Rollup: @web/rollup-plugin-import-meta-assets. webpack, ' +
+  'Next.js: see what answers in its place. Anywhere: import from "crsqlite-sync/inline", which carries the wasm.';
 
 export function htmlError(where) {
   return loadError("wasm-is-html", `${where} is a web page (HTML), not wasm. ${cures}`);
