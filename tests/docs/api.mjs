@@ -100,12 +100,12 @@ class Page {
     return node === undefined ? "" : this.source.slice(node.pos, node.end).replaceAll(/\/\*\*[^]*?\*\//g, "").trim();
   }
 
-  /** A type as code, with a link behind every name of ours. */
-  linked(type) {
+  /** A type as code, with a link behind every name of ours but this one. */
+  linked(type, own) {
     const code = (text) => (text.trim() === "" ? text : text.replace(/^(\s*)(.*?)(\s*)$/s, "$1`$2`$3"));
     return oneLine(type)
       .split(/\b([A-Z]\w+)\b/)
-      .map((part, index) => (index % 2 === 1 && this.exported.has(part) ? `[\`${part}\`](#${this.exported.get(part)})` : { plain: part }))
+      .map((part, index) => (index % 2 === 1 && part !== own && this.exported.has(part) ? `[\`${part}\`](#${this.exported.get(part)})` : { plain: part }))
       .reduce((parts, part) => {
         const last = parts.at(-1);
         if (typeof part === "object" && typeof last === "object") last.plain += part.plain;
@@ -129,7 +129,7 @@ class Page {
     if (!text.includes("/**")) {
       const words = [...text.matchAll(/"[^"]*"/g)];
       if (words.length > 3) return words.map(([word]) => `\`${word}\``).join(" · ");
-      return `\`${node.name.text}${this.generics(node)} =\` ${this.linked(this.of(node.type).replace(/^\|\s*/, ""))}`;
+      return this.linked(`${node.name.text}${this.generics(node)} = ${this.of(node.type).replace(/^\|\s*/, "")}`, node.name.text);
     }
     // A union whose words are explained: a comment is about the words of the line below it.
     const lines = [...text.matchAll(/(?<doc>\/\*\*[^]*?\*\/)?\s*(?<words>\|[^\n]*)/g)];
@@ -148,7 +148,7 @@ class Page {
     const calls = shown.filter((member) => kinds[member.kind] !== "property").map((member) => {
       const made = kinds[member.kind] === "constructor" ? `new ${node.name.text}(${this.parameters(member)})` : this.signature(member);
       const doc = this.doc(member);
-      return `- ${this.linked(made)}${doc && `  \n  ${doc.replaceAll("\n", "\n  ")}`}`;
+      return `- ${this.linked(made, node.name.text)}${doc && `  \n  ${doc.replaceAll("\n", "\n  ")}`}`;
     });
     const table = properties.length > 0 ? ["| | type | |", "|---|---|---|", ...properties].join("\n") : "";
     return [calls.join("\n"), table].filter(Boolean).join("\n\n");

@@ -15,6 +15,8 @@ export const pages = [
   "PROTOCOL.md",
   "ARCHITECTURE.md",
   "CONTRIBUTING.md",
+  "tests/matrix/README.md",
+  "tests/vectors/README.md",
 ];
 
 const FENCE = /^(?<indent> *)```(?<info>.*)\n(?<code>[^]*?)^\k<indent>```$/gm;
