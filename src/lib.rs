@@ -15,6 +15,7 @@
 //! re-entrant calls from JavaScript become ordering.
 
 pub mod engine;
+pub mod queue;
 pub mod rules;
 mod seen;
 pub mod sorted;

@@ -1,5 +1,5 @@
-//! Maps of few entries: sorted vectors, a fraction of a B-tree's code in the wasm. Inserting moves what comes after,
-//! so that what may grow with the database is no case for them. Used by all layers.
+//! Maps and sets that are sorted vectors, a fraction of a B-tree's code in the wasm. Inserting moves what comes after, so that a
+//! map that may grow with the database is no case for them. Used by all layers.
 
 use std::borrow::Borrow;
 use std::collections::BinaryHeap;
@@ -152,6 +152,59 @@ impl<K: Ord, V> FromIterator<(K, V)> for SortedMap<K, V> {
     }
 }
 
+/// A set that is filled by many entries at a time: a pass over both, so that it may also be large.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SortedSet<T>(Vec<T>);
+
+impl<T> Default for SortedSet<T> {
+    fn default() -> Self {
+        SortedSet::new()
+    }
+}
+
+impl<T> SortedSet<T> {
+    #[must_use]
+    pub const fn new() -> Self {
+        SortedSet(Vec::new())
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl<T: Ord> SortedSet<T> {
+    #[must_use]
+    pub fn contains(&self, entry: &T) -> bool {
+        self.0.binary_search(entry).is_ok()
+    }
+
+    pub fn insert_all(&mut self, entries: Vec<T>) {
+        let mut entries = sorted(entries).into_iter().peekable();
+        let mut all = Vec::with_capacity(self.0.len() + entries.len());
+        for held in std::mem::take(&mut self.0) {
+            while let Some(before) = entries.next_if(|entry| *entry < held) {
+                all.push(before);
+            }
+            all.push(held);
+        }
+        all.extend(entries);
+        all.dedup();
+        self.0 = all;
+    }
+
+    pub fn remove(&mut self, entry: &T) {
+        if let Ok(place) = self.0.binary_search(entry) {
+            self.0.remove(place);
+        }
+    }
+}
+
 /// The list in order, without the code of a sort that is tuned for speed. Not stable.
 #[must_use]
 pub fn sorted<T: Ord>(list: Vec<T>) -> Vec<T> {
@@ -160,9 +213,35 @@ pub fn sorted<T: Ord>(list: Vec<T>) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
+
+    #[test]
+    fn a_set_that_is_filled_by_the_batch_behaves_as_a_b_tree_does() {
+        let (mut ours, mut theirs) = (SortedSet::new(), BTreeSet::new());
+        let mut seed = 11_u32;
+        eprintln!("seed {seed}");
+        let mut draw = move || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            seed >> 25
+        };
+        for round in 0..2000 {
+            let batch: Vec<u32> = (0..draw() % 6).map(|_| draw()).collect();
+            theirs.extend(batch.iter().copied());
+            ours.insert_all(batch);
+            let gone = draw();
+            ours.remove(&gone);
+            theirs.remove(&gone);
+            assert!(ours.0.iter().eq(theirs.iter()), "{round}");
+            assert!((0..128).all(|entry| ours.contains(&entry) == theirs.contains(&entry)));
+            if round % 100 == 99 {
+                ours.clear();
+                theirs.clear();
+            }
+            assert_eq!(ours.is_empty(), theirs.is_empty());
+        }
+    }
 
     #[test]
     fn it_behaves_as_a_b_tree_does() {

@@ -10,13 +10,13 @@ mod surroundings;
 mod tests;
 mod watch;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use backoff::LONGEST;
 pub use io::{AskId, Config, ConnectError, Doubt, Input, Output, Phase, SocketId, Status};
 
 use super::clock::Now;
+use crate::queue::Queue;
 use crate::wire::CloseCode;
 use backoff::Backoff;
 use surroundings::Surroundings;
@@ -99,7 +99,7 @@ pub struct Link {
     questions: u32,
     last_ask: AskId,
     close: Option<(CloseCode, String)>,
-    outputs: VecDeque<Output>,
+    outputs: Queue<Output>,
 }
 
 impl Link {
@@ -122,7 +122,7 @@ impl Link {
             questions: 0,
             last_ask: 0,
             close: None,
-            outputs: VecDeque::new(),
+            outputs: Queue::new(),
         }
     }
 

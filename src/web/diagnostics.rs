@@ -3,7 +3,6 @@
 //! Called by the driver, which gathers, and by the listeners, through which every error goes.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 
 use js_sys::{Array, Date, Reflect};
 use wasm_bindgen::prelude::*;
@@ -12,6 +11,7 @@ use super::events::{count, moment};
 use super::interop::{field, object, parse_json};
 use super::store::site_to_hex;
 use crate::engine::replica::Frame;
+use crate::queue::Queue;
 use crate::text;
 
 /// How many errors are remembered.
@@ -36,7 +36,7 @@ const OURS: [&str; 14] = [
 
 /// The last errors that the app was told.
 #[derive(Debug, Default)]
-pub(super) struct ErrorLog(RefCell<VecDeque<JsValue>>);
+pub(super) struct ErrorLog(RefCell<Queue<JsValue>>);
 
 impl ErrorLog {
     pub(super) fn note(&self, error: &JsValue) {

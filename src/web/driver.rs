@@ -12,7 +12,6 @@ mod session;
 mod waiters;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -36,6 +35,7 @@ use super::transport::{Said, read_status};
 use crate::engine::replica::{Config, ConnId, Event, Input, JobId, Output, Problem, Replica, State, Status};
 use crate::engine::store::{KeptRow, List, Store, StoreError};
 use crate::engine::txn::{self, Job};
+use crate::queue::Queue;
 use crate::wire::Run;
 
 /// How often the database is looked at for changes of which nobody has told: the update hook is silent about other
@@ -46,7 +46,7 @@ const POLL: Duration = Duration::from_secs(5);
 pub(super) struct Driver {
     options: Options,
     replica: RefCell<Replica>,
-    inputs: RefCell<VecDeque<Input>>,
+    inputs: RefCell<Queue<Input>>,
     draining: Cell<bool>,
     timer: RefCell<Option<(Duration, Timer)>>,
     /// Work on the database, one after the other: settles when all of it is done.

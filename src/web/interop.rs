@@ -2,6 +2,7 @@
 //! abort signals, random bits. Decides nothing. Called by the classes and drivers of `web`.
 
 use std::cell::RefCell;
+use std::pin::Pin;
 
 use js_sys::{Function, JsString, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -87,6 +88,16 @@ impl Deferred {
     pub(super) fn reject(&self, why: &JsValue) {
         let _ = self.reject.call1(&JsValue::UNDEFINED, why);
     }
+}
+
+/// Starts a task.
+pub(super) fn spawn(task: impl Future<Output = ()> + 'static) {
+    spawn_boxed(Box::pin(task));
+}
+
+/// Apart, so that the wasm holds what starts a task once, not once for each kind of task.
+pub(super) fn spawn_boxed(task: Pin<Box<dyn Future<Output = ()>>>) {
+    wasm_bindgen_futures::spawn_local(task);
 }
 
 #[wasm_bindgen]

@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 
-use super::interop::{Deferred, object};
+use super::interop::{Deferred, object, spawn};
 
 #[wasm_bindgen]
 extern "C" {
@@ -96,7 +96,7 @@ pub(super) fn stand_for_lead(
 ) -> Result<Candidacy, JsValue> {
     let controller = AbortController::new()?;
     let answer = ask(name, object(&[("signal", controller.signal())]), lost);
-    spawn_local(async move {
+    spawn(async move {
         if let Some(lead) = answer.await {
             granted(lead);
         }
@@ -123,7 +123,7 @@ fn ask(name: &str, options: JsValue, lost: Lost) -> impl Future<Output = Option<
     });
     let ended = locks().map(|locks| locks.request(name, &options, callback.unchecked_ref()));
     let (told, promise) = (answer.clone(), answer.promise);
-    spawn_local(async move {
+    spawn(async move {
         let Some(Ok(ended)) = ended else { return told.resolve(&JsValue::UNDEFINED) };
         // Given up, or refused by the browser: no lead. After a grant it says how that ended.
         let ended = JsFuture::from(ended).await;

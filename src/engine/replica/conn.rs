@@ -1,7 +1,6 @@
 //! What is known of one connection and dies with it: what was asked, what was seen, and which kind of relay is at
 //! the other end. Decides when the kind is settled.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::ask::{Asked, Asks};
@@ -10,6 +9,7 @@ use super::records::Records;
 use super::upload::Upload;
 use super::{CallId, ConnId};
 use crate::engine::store::Budget;
+use crate::queue::Queue;
 use crate::sorted::SortedMap;
 use crate::wire::{Change, Cursor, Run, SiteId};
 
@@ -59,7 +59,7 @@ pub(super) struct Conn {
     pub(super) mode: Mode,
     pub(super) asks: Asks,
     /// Requests of this connection by `ref`, oldest first.
-    pub(super) asked: VecDeque<Asked>,
+    pub(super) asked: Queue<Asked>,
     /// The head that our last broadcast request stated.
     pub(super) stated: Option<i64>,
     /// How far the pushes of each site reach without a gap.
@@ -101,7 +101,7 @@ impl Conn {
             id,
             mode,
             asks,
-            asked: VecDeque::new(),
+            asked: Queue::new(),
             stated: None,
             seen: SortedMap::new(),
             sites: SortedMap::new(),

@@ -1,7 +1,6 @@
 //! The queue of transactions: what waits, what is out, and what its outcome leads to. Decides the order (first
 //! come, first served, one at a time) and what to do when the database says no.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::conn::Mode;
@@ -209,7 +208,7 @@ impl Replica {
         match task {
             Task::Start(run) => {
                 if let What::Started { too_large } = what {
-                    self.refused.extend(too_large.iter().map(row_id));
+                    self.refused.insert_all(too_large.iter().map(row_id).collect());
                 }
                 self.phase = Phase::Running(run);
                 self.dirty = true;
@@ -324,9 +323,9 @@ impl Replica {
         let more = current < head;
         let parts = split(changes, self.budget);
         let count = u32::try_from(parts.len().max(1)).unwrap_or(u32::MAX);
-        let mut parts: VecDeque<_> = parts.into();
+        let mut parts = parts.into_iter();
         for index in 0..count {
-            let rows = parts.pop_front().unwrap_or_default();
+            let rows = parts.next().unwrap_or_default();
             self.note_size(&rows);
             self.counters.sent += rows.len() as u64;
             self.send(Body::Response(SyncResponse {

@@ -23,7 +23,6 @@ mod trace;
 mod upload;
 mod wait;
 
-use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 pub use io::*;
@@ -39,6 +38,8 @@ use self::wait::Wait;
 use super::clock::{Jitter, Now};
 use super::store::Budget;
 use super::txn::{Scope, View};
+use crate::queue::Queue;
+use crate::sorted::SortedSet;
 use crate::wire::{Body, Message, Run, SiteId};
 
 /// Local changes that come faster are read together.
@@ -79,8 +80,8 @@ pub struct Replica {
     jitter: Jitter,
     phase: Phase,
     now: Now,
-    outputs: VecDeque<Output>,
-    tasks: VecDeque<Task>,
+    outputs: Queue<Output>,
+    tasks: Queue<Task>,
     running: Option<Running>,
     next_job: JobId,
     /// Jobs wait until then: the app holds a transaction, or the database failed.
@@ -101,7 +102,7 @@ pub struct Replica {
     /// Halved while the peer finds messages too large.
     budget: Budget,
     /// Rows of ours that a receiver will never take; they stand in the rejected list.
-    refused: BTreeSet<upload::RowId>,
+    refused: SortedSet<upload::RowId>,
     next_call: CallId,
     recount: Recount,
     proof: Proof,
@@ -126,8 +127,8 @@ impl Replica {
             config,
             phase: Phase::Stopped,
             now: Now::default(),
-            outputs: VecDeque::new(),
-            tasks: VecDeque::new(),
+            outputs: Queue::new(),
+            tasks: Queue::new(),
             running: None,
             next_job: 0,
             jobs_not_before: None,
@@ -140,7 +141,7 @@ impl Replica {
             other_account: None,
             last_read: None,
             poll_at: None,
-            refused: BTreeSet::new(),
+            refused: SortedSet::new(),
             next_call: 0,
             recount: Recount::default(),
             proof: Proof::default(),

@@ -1,9 +1,8 @@
 //! The last messages for a bug report: what kind, how large, which tables and versions. Decides what can be told of a
 //! message to anybody: no value, no key, no text of a peer. Fed where messages come and go.
 
-use std::collections::VecDeque;
-
 use super::Replica;
+use crate::queue::Queue;
 use crate::wire::{Body, Change, Message, Row, SiteId};
 
 /// How many messages are remembered.
@@ -32,7 +31,7 @@ pub struct Frame {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Trace(VecDeque<Frame>);
+pub(super) struct Trace(Queue<Frame>);
 
 impl Trace {
     pub(super) fn frames(&self) -> impl Iterator<Item = &Frame> {

@@ -1,7 +1,6 @@
 //! Uploading to a relay that stores: a window of messages in the order of our clock, and what their
 //! acknowledgements allow. Decides what to send again; *uploaded* itself moves in a transaction only.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::conn::{Conn, Mode};
@@ -9,6 +8,7 @@ use super::jobs::Task;
 use super::{Event, Output, Problem, Replica};
 use crate::engine::store::Budget;
 use crate::engine::txn::{Acked, What};
+use crate::queue::Queue;
 use crate::rules::{self, Rule};
 use crate::wire::{Body, Change, Place, Rejected, RowCode, SiteId, SyncAck, SyncError, SyncPush};
 
@@ -57,7 +57,7 @@ pub(super) struct Upload {
     pub(super) log: SiteId,
     /// Up to where our clock was read for sending.
     pub(super) sent: i64,
-    window: VecDeque<Sent>,
+    window: Queue<Sent>,
     kept: Kept,
     pub(super) paused_until: Option<Duration>,
     /// There is more to read than one message took.
@@ -70,7 +70,7 @@ impl Upload {
         Upload {
             log,
             sent: uploaded,
-            window: VecDeque::new(),
+            window: Queue::new(),
             kept: Kept::Unsent,
             paused_until: None,
             more: true,
@@ -122,7 +122,7 @@ impl Upload {
         let mut kept = false;
         let skips = !rules::holds(Rule::ContiguousAcks);
         let settled = |sent: &Sent| sent.acked;
-        while self.window.front().is_some_and(settled) || (skips && self.window.iter().any(settled)) {
+        while self.window.first().is_some_and(settled) || (skips && self.window.iter().any(settled)) {
             if let Some(sent) = self.window.pop_front() {
                 steps.push((sent.base, sent.current));
                 kept |= sent.kept;
@@ -280,7 +280,7 @@ impl Replica {
         if steps.is_empty() && place.is_none() && rejected.is_empty() && taken.is_empty() {
             return;
         }
-        self.refused.extend(rejected.iter().map(|(change, _)| row_id(change)));
+        self.refused.insert_all(rejected.iter().map(|(change, _)| row_id(change)).collect());
         self.tasks.push_back(Task::Acked(Acked { log, steps, place, kept, taken, rejected, wall_ms }));
     }
 
@@ -391,7 +391,7 @@ impl Replica {
     /// Rows that do not fit alone. Booked without the connection, which may be gone.
     pub(super) fn refuse_as_too_large(&mut self, log: SiteId, rows: Vec<Change>) {
         let rejected: Vec<_> = rows.into_iter().map(|row| (row, RowCode::TooLarge)).collect();
-        self.refused.extend(rejected.iter().map(|(change, _)| row_id(change)));
+        self.refused.insert_all(rejected.iter().map(|(change, _)| row_id(change)).collect());
         let wall_ms = self.now.wall_ms;
         let (steps, taken) = (Vec::new(), Vec::new());
         let acked = Acked { log, steps, place: None, kept: false, taken, rejected, wall_ms };

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 
 use super::Driver;
 use crate::engine::link::{PROVEN_AFTER, QUESTIONS};
 use crate::engine::replica::{Input, LinkState, State};
 use crate::web::error::SyncError;
 use crate::web::events::EventName;
-use crate::web::interop::{field, has_method};
+use crate::web::interop::{field, has_method, spawn};
 use crate::web::timer;
 use crate::web::transport::{Said, read_status};
 
@@ -85,7 +85,7 @@ impl Driver {
         self.auth.in_a_row.set(self.auth.in_a_row.get() + 1);
         let driver = self.clone();
         let epoch = self.epoch.get();
-        spawn_local(async move {
+        spawn(async move {
             let answer = match ask.call0(&JsValue::UNDEFINED) {
                 Ok(answer) => JsFuture::from(Promise::resolve(&answer)).await,
                 Err(thrown) => Err(thrown),

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use js_sys::{Array, Function, JsString, Promise, Reflect};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 
 use super::Driver;
 use crate::engine::replica::{CallId, ConnId, Failure, Input, Pulled};
-use crate::web::interop::{field, has_method, object, parse_json, to_json};
+use crate::web::interop::{field, has_method, object, parse_json, spawn, to_json};
 
 #[derive(Debug, Default)]
 pub(super) struct Calls {
@@ -52,7 +52,7 @@ impl Driver {
         let controller = abort_controller();
         self.calls.open.borrow_mut().push((call, controller.clone()));
         let driver = self.clone();
-        spawn_local(async move {
+        spawn(async move {
             let end = driver.perform(call, &what, &field(&controller, "signal")).await;
             let end = end.and_then(|answer| read(conn, call, &what, &answer));
             if !driver.calls.forget(call) {

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 
 use super::Driver;
 use super::session::{Session, Subscription};
 use crate::engine::link::Input as Signal;
 use crate::engine::replica::{Input, LinkState, State};
-use crate::web::interop::{field, has_method, to_json};
+use crate::web::interop::{field, has_method, spawn, to_json};
 use crate::web::signals::Signals;
 use crate::web::timer;
 use crate::web::transport::{Said, read_status};
@@ -197,7 +197,7 @@ fn is_idle(status: &JsValue) -> bool {
 /// Marks a promise of the transport as looked after: its states tell the same, and more.
 pub(super) fn handled(returned: JsValue) {
     if let Ok(promise) = returned.dyn_into::<Promise>() {
-        spawn_local(async move {
+        spawn(async move {
             let _ = JsFuture::from(promise).await;
         });
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 
 use super::Driver;
 use super::session::Subscription;
@@ -14,7 +14,7 @@ use crate::engine::replica::Input;
 use crate::engine::store::StoreError;
 use crate::text;
 use crate::web::events::EventName;
-use crate::web::interop::Deferred;
+use crate::web::interop::{Deferred, spawn};
 use crate::web::store::TABLE_PREFIX;
 use crate::web::store::pace::macrotask;
 use crate::web::timer::Timer;
@@ -52,7 +52,7 @@ impl Driver {
                     return;
                 }
                 let driver = driver.clone();
-                spawn_local(async move {
+                spawn(async move {
                     macrotask().await;
                     driver.local.due.set(false);
                     if driver.leads() {
@@ -80,7 +80,7 @@ impl Driver {
         }
         let driver = self.clone();
         let here = self.of_this_session();
-        spawn_local(async move {
+        spawn(async move {
             let local = &driver.local;
             let mut pause = BUSY_PAUSE_MS;
             while here().is_some() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 
 use super::Driver;
 use super::line::{Leader, Line};
@@ -20,7 +20,7 @@ use crate::engine::link::Input as Signal;
 use crate::engine::replica::{Input, State};
 use crate::web::error::SyncError;
 use crate::web::events::{self, EventName};
-use crate::web::interop::{Deferred, field, has_method, random_u64};
+use crate::web::interop::{Deferred, field, has_method, random_u64, spawn};
 use crate::web::signals::Signals;
 use crate::web::tabs::{self, Candidacy, Lead, Lost};
 use crate::web::timer;
@@ -139,7 +139,7 @@ impl Driver {
         if let Some(lead) = lead {
             // Given back when no transaction of ours is left.
             let done = self.work_done();
-            spawn_local(async move {
+            spawn(async move {
                 let _ = JsFuture::from(done).await;
                 drop(lead);
             });
@@ -235,7 +235,7 @@ impl Driver {
     fn begin_after(self: &Rc<Self>, ms: f64) {
         let epoch = self.next_epoch();
         let driver = self.clone();
-        spawn_local(async move {
+        spawn(async move {
             if ms > 0.0 {
                 sleep(ms).await;
             }
@@ -294,7 +294,7 @@ impl Driver {
     pub(super) fn take_over(self: &Rc<Self>) {
         let Some(name) = self.shared_as() else { return };
         let (here, stolen) = (self.of_this_session(), tabs::steal_lead(name, self.lost()));
-        spawn_local(async move {
+        spawn(async move {
             if let (Some(lead), Some(driver)) = (stolen.await, here()) {
                 driver.follow_or_lead(lead);
             }

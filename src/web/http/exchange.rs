@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 
 use super::answer;
 use super::call::Call;
@@ -16,7 +16,7 @@ use super::limits::Limits;
 use super::request::text;
 use crate::engine::reach::{Credentials, Input, Loss, Next};
 use crate::web::error::SyncError;
-use crate::web::interop::{Deferred, abort_reason, ask, field, handled, has_method};
+use crate::web::interop::{Deferred, abort_reason, ask, field, handled, has_method, spawn_boxed};
 
 /// How an attempt has ended.
 pub(super) enum Ended {
@@ -30,7 +30,7 @@ pub(super) fn run(driver: Rc<Driver>, call: Rc<Call>) {
     let mut talk = Box::pin(converse(driver, call));
     // The first step at once: `fetch` is called before `push()` returns.
     if talk.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-        spawn_local(talk);
+        spawn_boxed(talk);
     }
 }
 

@@ -14,6 +14,7 @@ use super::pace::Pace;
 use crate::engine::store::StoreError;
 use crate::rules::{self, Rule};
 use crate::sorted::SortedMap;
+use crate::web::interop::spawn;
 
 /// How many statements stay prepared. Some texts hold numbers that never come back (the ranges of an upload).
 const MAX_STATEMENTS: usize = 64;
@@ -217,7 +218,7 @@ impl Connection {
         if let Some(failed) = lent {
             // A `tx` that fails before it calls back must not leave us waiting.
             let done = done.clone();
-            wasm_bindgen_futures::spawn_local(async move {
+            spawn(async move {
                 if let Err(thrown) = JsFuture::from(done).await {
                     let _ = failed.call1(&JsValue::UNDEFINED, &thrown);
                 }

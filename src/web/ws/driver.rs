@@ -7,7 +7,6 @@ mod inbound;
 mod probe;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use wasm_bindgen::prelude::*;
 use super::calls::Calls;
 use super::options::{Options, Protocol};
 use crate::engine::link::{ConnectError, Input, Link, Output, Phase, SocketId};
+use crate::queue::Queue;
 use crate::web::interop::{Deferred, handled, object};
 use crate::web::listeners::Listeners;
 use crate::web::signals::Signals;
@@ -59,7 +59,7 @@ pub(super) struct Driver {
     pub(super) probes: Rc<Listeners>,
     /// Text frames (relay) or changes (push-pull).
     pub(super) news: Rc<Listeners>,
-    backlog: RefCell<VecDeque<JsValue>>,
+    backlog: RefCell<Queue<JsValue>>,
 }
 
 impl Driver {

@@ -5,12 +5,12 @@ use std::rc::Rc;
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 
 use super::{Driver, Held};
 use crate::engine::link::{AskId, ConnectError, Input, SocketId};
 use crate::web::error::{SyncError, report_thrown};
-use crate::web::interop::{ask, has_method};
+use crate::web::interop::{ask, has_method, spawn};
 use crate::web::socket::Socket;
 use crate::web::ws::options::Protocol;
 use crate::web::ws::{calls, frames};
@@ -66,7 +66,7 @@ impl Driver {
                 // Listened to from now on, so that a rejection never counts as unhandled.
                 let value = JsFuture::from(Promise::resolve(&value));
                 let driver = Rc::clone(self);
-                spawn_local(async move { go_on(&driver, value.await) });
+                spawn(async move { go_on(&driver, value.await) });
             }
             known => go_on(self, known),
         }
