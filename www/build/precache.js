@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 const WORKER = "sw.js";
 
@@ -12,7 +12,7 @@ export function precache() {
   return {
     name: "precache",
     apply: "build",
-    configResolved: (config) => void (folder = join(config.root, config.build.outDir)),
+    configResolved: (config) => void (folder = resolve(config.root, config.build.outDir)),
     // When everything is written, also what lies in public/.
     closeBundle: {
       order: "post",

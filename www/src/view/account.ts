@@ -28,7 +28,7 @@ export function accountMenu(session: Session, signInAs: (user: string) => Promis
   const show = (): void => {
     const { user, signedInAs } = session;
     const own = user === signedInAs;
-    setText(byId("account-name"), own ? user : `${signedInAs}, on ${user}’s tasks`);
+    setText(byId("account-name"), signedInAs);
     setText(byId("account-mark"), signedInAs.charAt(0));
     setText(
       byId("mismatch-text"),
