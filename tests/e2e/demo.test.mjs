@@ -143,7 +143,7 @@ test("what does not fit a device is said, and goes in when its schema does", asy
   await migrate(left);
   await left.exec("UPDATE tasks SET colour = 'green'");
   const problem = right.card.locator(".problem");
-  await problem.getByText("1 cell from elsewhere did not fit here and is kept aside.").waitFor();
+  await problem.getByText("1 cell from elsewhere did not fit here and is kept aside. unknown-column").waitFor();
   await right.card.getByRole("tab", { name: "Cursors" }).click();
   await right.card.getByRole("cell", { name: "unknown-column" }).waitFor();
 

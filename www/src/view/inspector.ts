@@ -87,7 +87,7 @@ export class Inspector {
   #add(message: Message): void {
     if (message.direction === "sent") this.#sent += message.rows;
     else this.#received += message.rows;
-    setText(this.#tally, `${this.#sent.toLocaleString("en")} changes sent, ${this.#received.toLocaleString("en")} received`);
+    setText(this.#tally, `${count(this.#sent, "change")} sent, ${this.#received.toLocaleString("en")} received`);
     this.#messages.unshift({ message, line: undefined });
     for (const { line } of this.#messages.splice(KEPT_MESSAGES)) line?.remove();
     if (this.#tab === "messages" && !this.#paused && this.#root.open) this.#showMessages();

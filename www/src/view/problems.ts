@@ -1,7 +1,7 @@
 // What needs somebody: a client that has stopped, rows that were not taken, an error that does not heal by itself. Each
 // with the way out. Called by the device card.
 
-import type { SyncError, SyncStatus } from "crsqlite-sync";
+import type { KeptRow, SyncError, SyncStatus } from "crsqlite-sync";
 import type { Device } from "../device";
 import { addressOf } from "../session";
 import { button, make } from "./template";
@@ -13,7 +13,7 @@ export interface AccountActions {
 }
 
 interface Problem {
-  readonly text: string;
+  readonly text: readonly (string | Node)[];
   readonly bad: boolean;
   readonly ways: readonly HTMLElement[];
 }
@@ -43,7 +43,7 @@ export class Problems {
     this.#shown = word;
     this.root.replaceChildren(
       ...this.#all(status).map(({ text, bad, ways }) => {
-        const element = make("div", "problem", make("p", "", text), make("p", "problem-ways", ...ways));
+        const element = make("div", "problem", make("p", "", ...text), make("p", "problem-ways", ...ways));
         element.dataset["bad"] = String(bad);
         return element;
       }),
@@ -54,9 +54,12 @@ export class Problems {
     const problems: Problem[] = [];
     if (status.state === "failed") problems.push(status.reason === "account-changed" ? this.#accountChanged() : this.#stopped(status));
     if (status.quarantined > 0) {
-      problems.push(this.#aside(`${count(status.quarantined, "cell")} from elsewhere did not fit here and ${isAre(status.quarantined)} kept aside.`));
+      const text = `${count(status.quarantined, "cell")} from elsewhere did not fit here and ${isAre(status.quarantined)} kept aside.`;
+      problems.push(this.#aside(text, this.device.client.quarantine()));
     }
-    if (status.rejected > 0) problems.push(this.#aside(`The relay has refused ${count(status.rejected, "cell")} of this device.`));
+    if (status.rejected > 0) {
+      problems.push(this.#aside(`The relay has refused ${count(status.rejected, "cell")} of this device.`, this.device.client.rejected()));
+    }
     if (this.#error) problems.push(this.#told(this.#error));
     return problems;
   }
@@ -66,7 +69,7 @@ export class Problems {
     const open = make("a", "button quiet small", `Open ${signedInAs}’s own tasks`);
     open.href = addressOf(signedInAs);
     return {
-      text: `account-changed: these tasks were synced as “${user}”, and the relay now says “${signedInAs}”. Nothing is sent or applied until you choose.`,
+      text: [`account-changed: these tasks were synced as “${user}”, and the relay now says “${signedInAs}”. Nothing is sent or applied until you choose.`],
       bad: true,
       ways: [
         button("button small", `Sign in as ${user} again`, () => this.actions.signInAs(user)),
@@ -78,14 +81,17 @@ export class Problems {
 
   #stopped(status: SyncStatus): Problem {
     return {
-      text: `Stopped. ${reasonWords(status.reason)}`,
+      text: [`Stopped. ${reasonWords(status.reason)}`],
       bad: true,
       ways: [button("button small", "Start again", () => this.device.startAgain())],
     };
   }
 
-  #aside(text: string): Problem {
-    return { text, bad: false, ways: [button("button quiet small", "Try again", () => this.device.client.retry())] };
+  /** The codes, which the README explains, follow when they are read. */
+  #aside(text: string, rows: Promise<readonly KeptRow[]>): Problem {
+    const codes = make("code", "");
+    void rows.then((kept) => codes.append([...new Set(kept.map(({ code }) => code))].join(", ")));
+    return { text: [text, " ", codes], bad: false, ways: [button("button quiet small", "Try again", () => this.device.client.retry())] };
   }
 
   #told(error: SyncError): Problem {
@@ -93,7 +99,7 @@ export class Problems {
       this.#error = undefined;
       this.show(this.device.client.status);
     };
-    return { text: `${error.code}: ${error.message}`, bad: true, ways: [button("button quiet small", "Dismiss", dismiss)] };
+    return { text: [`${error.code}: ${error.message}`], bad: true, ways: [button("button quiet small", "Dismiss", dismiss)] };
   }
 }
 

@@ -58,7 +58,7 @@ export function sentence({ client, reason, online, link }: Device, now: number):
       if (link.quality === "slow") return `In step, over a slow link: ${SLOW_MS} ms more in each direction.`;
       return "In step with the relay.";
     case "catching-up":
-      return "Fetching what happened elsewhere.";
+      return link.quality === "silent" ? "Connected again, and still hearing nothing." : "Fetching what happened elsewhere.";
     case "connecting":
       return [reasonWords(reason), retry(status.retryAt, now), kept].filter(Boolean).join(" ");
     case "offline":
