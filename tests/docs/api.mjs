@@ -1,7 +1,7 @@
 // docs/api.md, made from the hand-written types: what every entry exports, with its shapes, units, defaults and errors, in the
 // words of the declarations. Decides how a declaration looks on the page and adds nothing of its own.
 //
-//   node tests/docs/api.mjs --write
+//   node tests/docs/api.mjs --write      (cargo xtask api does this, too)
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,7 +21,7 @@ export const ENTRIES = [
 
 const HEAD = `# API reference
 
-<!-- Made by \`node tests/docs/api.mjs --write\` from the types in src/web. Change those. -->
+<!-- Made by \`cargo xtask api\` from the types in src/web. Change those. -->
 
 What the package exports, entry by entry. The same words stand in its \`.d.ts\` files, so an editor shows them too.
 The [README](../README.md) has the quick start, [errors.md](errors.md) what to do about each error.

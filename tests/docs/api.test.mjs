@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { ENTRIES, PAGE, render } from "./api.mjs";
 import { root } from "./pages.mjs";
 
-test("docs/api.md is made from the types as they are (else: node tests/docs/api.mjs --write)", () => {
+test("docs/api.md is made from the types as they are (else: cargo xtask api)", () => {
   assert.equal(readFileSync(PAGE, "utf8"), render());
 });
 
