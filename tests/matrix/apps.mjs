@@ -20,7 +20,8 @@ const tools = {
 
 /** What answers requests. Apps on the same one are two pages of it. */
 const servers = {
-  "vite dev": () => server("vite", ["vite/bin/vite.js", "--host", "127.0.0.1", "--port", "0"]),
+  "vite dev": () => server("vite", ["vite/bin/vite.js", "--host", "127.0.0.1"]),
+  "vite 7 dev": () => server("vite-7", ["vite-7/bin/vite.js", "--host", "127.0.0.1"]),
   vite: dist("vite"),
   webpack: dist("webpack"),
   esbuild: dist("esbuild"),
@@ -42,9 +43,11 @@ const servers = {
 export const apps = [
   { title: "no bundler, import map", server: "plain", page: "/plain/" },
   { title: "no bundler, module worker", tool: "plain", server: "plain", page: "/plain/worker.html" },
-  { title: "Vite, dev server", server: "vite dev", page: "/" },
-  { title: "Vite, build", tool: "vite", server: "vite", page: "/" },
-  { title: "Vite, module worker", tool: "vite", server: "vite", page: "/worker.html" },
+  { title: "Vite 8, dev server", server: "vite dev", page: "/" },
+  { title: "Vite 8, dev server, module worker", server: "vite dev", page: "/worker.html" },
+  { title: "Vite 7, dev server", server: "vite 7 dev", page: "/" },
+  { title: "Vite 8, build", tool: "vite", server: "vite", page: "/" },
+  { title: "Vite 8, build, module worker", tool: "vite", server: "vite", page: "/worker.html" },
   { title: "esbuild, `/slim`", tool: "esbuild", server: "esbuild", page: "/" },
   { title: "esbuild, classic script, `/inline`", tool: "esbuild", server: "esbuild", page: "/classic.html" },
   { title: "Rollup", tool: "rollup", server: "rollup", page: "/" },

@@ -31,14 +31,14 @@ export class WebKitEngine {
   async #start(driver, display) {
     const env = { ...process.env };
     // Without a display a new session hangs, and there is no headless mode. People's own is left alone.
-    this.#display = spawn(display, ["-displayfd", "3", "-nolisten", "tcp"], { stdio: ["ignore", "ignore", "ignore", "pipe"], detached: true });
+    this.#display = start(display, ["-displayfd", "3", "-nolisten", "tcp"], { stdio: ["ignore", "ignore", "ignore", "pipe"] });
     const [number] = await within(once(this.#display.stdio[3], "data"), "Xvfb names its display");
     env.DISPLAY = `:${String(number).trim()}`;
     env.GDK_BACKEND = "x11";
     // The top tier takes all processors for twelve seconds to compile SQLite.
     env.JSC_useOMGJIT = "0";
     const port = await freePort();
-    this.#driver = spawn(driver, ["--host=127.0.0.1", `--port=${port}`], { stdio: "ignore", env, detached: true });
+    this.#driver = start(driver, ["--host=127.0.0.1", `--port=${port}`], { stdio: "ignore", env });
     this.#session = `http://127.0.0.1:${port}/session`;
     const capabilities = { alwaysMatch: { browserName: "MiniBrowser", timeouts: { script: PATIENCE_MS, pageLoad: PATIENCE_MS } } };
     const { sessionId, capabilities: got } = await this.#patiently({ capabilities });
@@ -122,12 +122,27 @@ class WebKitPage {
   }
 }
 
-// With all the processes that it started.
+const running = new Set();
+process.on("exit", () => running.forEach(kill));
+
+// In a group of its own, so that it ends with all the processes that it starts; also when the tests are interrupted.
+function start(program, args, options) {
+  const child = spawn(program, args, { ...options, detached: true });
+  if (child.pid !== undefined) running.add(child);
+  child.once("exit", () => running.delete(child));
+  if (running.size === 1) ["SIGINT", "SIGTERM"].forEach((signal) => process.once(signal, () => process.exit(1)));
+  return child;
+}
+
 async function end(child) {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  if (!running.has(child)) return;
   const gone = once(child, "exit");
-  process.kill(-child.pid, "SIGKILL");
+  kill(child);
   await gone;
+}
+
+function kill(child) {
+  process.kill(-child.pid, "SIGKILL");
 }
 
 async function freePort() {
