@@ -102,14 +102,11 @@ function uncompiled(cause) {
   return loadError("network", "the wasm could not be read to its end", { retryable: true, cause });
 }
 
-// WebKit compiles under any policy, and asks it here. A file of another version lacks what the glue wants, or wants more.
-function unstarted(cause) {
-  return invalid("start", cause);
-}
+// WebKit asks the policy only here; a file of another version lacks what the glue wants, or wants more.
+const unstarted = (cause) => invalid("start", cause);
 
 function invalid(step, cause) {
-  const hint =
-    "A Content-Security-Policy must allow 'wasm-unsafe-eval' in script-src, and the file must be of this very version.";
+  const hint = "A Content-Security-Policy must allow 'wasm-unsafe-eval', and the file be of this very version.";
   return loadError("wasm-invalid", `the wasm does not ${step}: ${cause.message}. ${hint}`, { cause });
 }
 
