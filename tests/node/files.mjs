@@ -14,6 +14,28 @@ export const restore = (name, earlier) =>
     };
   });
 
+/** The bytes after each commit of `work`: what is left when the page goes away right then. */
+export async function commits(name, work) {
+  const [known, moments] = [new Map(), []];
+  const { put } = IDBObjectStore.prototype;
+  IDBObjectStore.prototype.put = function (block, ...rest) {
+    if (block.path === `/${name}`) {
+      known.set(`${block.offset} ${block.version}`, structuredClone(block));
+      // With the first block, which says which version counts, a commit becomes true.
+      if (block.offset === 0) moments.push([...known.values()]);
+    }
+    return put.call(this, block, ...rest);
+  };
+  try {
+    await work();
+    // A commit returns before it is on its way to the disk.
+    await bytes(name);
+  } finally {
+    IDBObjectStore.prototype.put = put;
+  }
+  return moments;
+}
+
 function ours(name, all) {
   const found = [];
   all.onsuccess = () => found.push(...all.result.filter(({ path }) => path === `/${name}`));

@@ -2,7 +2,8 @@
 // together again. Two more are in `errors.test.mjs`: `orphan-clock-table` and `cloned-database`.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { clocks, exchange, pair, settled, until } from "./harness.mjs";
+import { commits, restore } from "./files.mjs";
+import { clocks, exchange, open, pair, settled, until } from "./harness.mjs";
 import { push, row } from "./stranger.mjs";
 
 const T = ["CREATE TABLE t (id INTEGER PRIMARY KEY NOT NULL, a, b)"];
@@ -59,4 +60,31 @@ test("limit: a column whose version is at its bound is kept aside by others when
   await a.db.exec("INSERT INTO t VALUES (1, 'made again', NULL)");
   await settled(a, b);
   await stop(a, b);
+});
+
+test("limit: a database whose first opening was cut off may never open again, and one that was opened once always does", async () => {
+  const close = async (db) => db.close();
+  const opens = (name) => open(name).then(close).then(() => true, () => false);
+  const copies = async (moments, prefix) => {
+    const opened = [];
+    for (const [index, blocks] of moments.entries()) {
+      const name = `${prefix}-${index}.db`;
+      await restore(name, blocks.map((block) => ({ ...block, path: `/${name}` })));
+      opened.push(await opens(name));
+    }
+    return opened;
+  };
+  // cr-sqlite makes its tables and fills them in transactions of their own.
+  const first = await commits("made.db", async () => close(await open("made.db")));
+  const made = await copies(first, "half-made");
+  assert.ok(made.includes(false) && made.at(-1), JSON.stringify(made));
+
+  const later = await commits("made.db", async () => {
+    const db = await open("made.db");
+    for (const sql of [...T, "SELECT crsql_as_crr('main', 't')", "INSERT INTO t VALUES (1, 2, 3)"]) await db.exec(sql);
+    await close(db);
+  });
+  assert.ok(later.length > 2);
+  const whole = later.map((blocks) => [...new Map([...first.at(-1), ...blocks].map((block) => [`${block.offset} ${block.version}`, block])).values()]);
+  assert.ok((await copies(whole, "whole")).every(Boolean));
 });
