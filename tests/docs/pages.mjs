@@ -17,6 +17,7 @@ export const pages = [
   "CONTRIBUTING.md",
   "tests/matrix/README.md",
   "tests/vectors/README.md",
+  "www/README.md",
 ];
 
 const FENCE = /^(?<indent> *)```(?<info>.*)\n(?<code>[^]*?)^\k<indent>```$/gm;
