@@ -23,6 +23,7 @@ export class FakeNetwork {
 
   /** What `install` puts in place, for code that is handed its own. */
   readonly WebSocket: typeof WebSocket;
+  /** See `WebSocket`. */
   readonly fetch: typeof fetch;
 
   /** The server's end of every `new WebSocket`, oldest first. */
@@ -52,14 +53,17 @@ export class FakeNetwork {
   cut(): void;
   /** New sockets and requests get through again. Those that were cut stay silent, until `drop()`. */
   mend(): void;
+  /** Between `cut()` and `mend()`. */
   readonly isCut: boolean;
   /** The next number of this seed, at least 0 and below 1. The faults are drawn from it too. */
   random(): number;
 }
 
+/** Options of `FakeNetwork`. */
 export interface FakeNetworkOptions {
   /** Same seed, same faults. Default 1. */
   seed?: number;
+  /** The weather from the beginning. Default: none. */
   faults?: Faults;
   /**
    * Sockets and responses are the least that a double can be: no `addEventListener`, no `bufferedAmount`, no constants;
@@ -90,6 +94,7 @@ export interface Faults {
 /** The server's end of a WebSocket. */
 export class ServerSocket {
   private constructor();
+  /** The address that the app gave, as text. */
   readonly url: string;
   /** What `new WebSocket` was given. */
   readonly args: readonly unknown[];
@@ -131,9 +136,11 @@ export class ServerSocket {
   readonly closed: { readonly code: number; readonly reason: string; readonly by: "client" | "server" | "network" } | undefined;
 }
 
+/** How a request is answered. */
 export interface Answer {
   /** Default 200. */
   status?: number;
+  /** Beside a content type that fits the body. */
   headers?: Record<string, string>;
   /** How long the body takes after the headers; `Infinity` never ends. Default 0. */
   bodyDelayMs?: number;
@@ -144,21 +151,29 @@ export interface Answer {
 /** The server's end of a call of `fetch`. Aborting rejects the call, or the reading of its body, with the signal's reason. */
 export class ServerRequest {
   private constructor();
+  /** The whole address. */
   readonly url: string;
   /** The path of the address, without query. */
   readonly path: string;
+  /** By name; the last one where a name comes twice. */
   readonly query: Readonly<Record<string, string>>;
+  /** In capitals. */
   readonly method: string;
   /** By lower-case name. */
   readonly headers: Readonly<Record<string, string>>;
+  /** As `fetch` was given it. */
   readonly body: unknown;
   /** The body, parsed as JSON. */
   readonly json: any;
+  /** The app's, where it gave one. */
   readonly signal: AbortSignal | undefined;
   /** What `fetch` was given. */
   readonly input: unknown;
+  /** The second argument of `fetch`. */
   readonly init: RequestInit;
+  /** By any of the methods below. */
   readonly isAnswered: boolean;
+  /** By its signal. */
   readonly isAborted: boolean;
 
   /** Answers: text as it is, anything else as JSON, nothing without a body. Only the first answer counts. */

@@ -60,6 +60,7 @@ export type ErrorCode =
 
 /** What every error of this package looks like. Real `Error`s: `instanceof Error` holds. */
 export interface SyncError extends Error {
+  /** Stable; go by this and not by the message. */
   readonly code: ErrorCode;
   /** Trying again later may help. */
   readonly retryable: boolean;
@@ -76,6 +77,7 @@ export interface SyncError extends Error {
 /** A value, or a function that is asked for it each time. */
 export type MaybeAsync<T> = T | (() => T | Promise<T>);
 
+/** What a transport does at the moment. */
 export type TransportState =
   /** Not connected yet. */
   | "idle"
@@ -119,9 +121,12 @@ export type DisconnectReason =
   /** All attempts were in vain: `maxReconnectAttempts`. `connect()` starts over. */
   | "gave-up";
 
+/** What a transport says of itself. */
 export interface TransportStatus {
   readonly state: TransportState;
+  /** Why it is not open, where the state alone does not say. */
   readonly reason?: DisconnectReason;
+  /** Of the socket that was lost last (RFC 6455; 1006 without a close frame). */
   readonly closeCode?: number;
   /** The server's own words in its close frame. */
   readonly closeReason?: string;
@@ -137,6 +142,7 @@ export interface TransportStatus {
  */
 export type AuthRequired = () => void | Promise<void>;
 
+/** Options of `WsTransport`. */
 export interface WsTransportOptions {
   /** `ws:` or `wss:`; a function is asked again at every attempt. */
   url: MaybeAsync<string>;
@@ -159,9 +165,11 @@ export interface WsTransportOptions {
   heartbeatMs?: number;
   /** Milliseconds that it has for that, also after sleep, a change of network or a frozen page. Above 0; default 10000. */
   heartbeatTimeoutMs?: number;
+  /** Called when the server refuses our credentials. Default: the state becomes "needs-auth" at once. */
   onAuthRequired?: AuthRequired;
 }
 
+/** Options of `HttpTransport`. */
 export interface HttpTransportOptions {
   /** The base, such as `https://example.com/sync`; a function is asked again at every request. Its own query is kept. */
   url: MaybeAsync<string>;
@@ -182,8 +190,12 @@ export interface HttpTransportOptions {
   timeoutMs?: number;
   /** What else `fetch` is given, such as `credentials`. Never overrides method, body, headers and signal. */
   fetchOptions?: RequestInit;
-  /** Below the base: asked by `connect()` with HEAD, and has to answer with a success. Default: the base, and any answer below 500 will do. */
+  /**
+   * Below the base: asked by `connect()` with HEAD, and has to answer with a success. Default: the base, and any answer below
+   * 500 will do.
+   */
   pingEndpoint?: string;
+  /** Called when the server refuses our credentials. Default: the state becomes "needs-auth" at once. */
   onAuthRequired?: AuthRequired;
 }
 
@@ -192,14 +204,18 @@ export interface HttpTransportOptions {
  * `protocol: "relay"` is one; anything that moves text frames both ways can be another.
  */
 export interface MessageTransport {
+  /** For messages and diagnostics. */
   readonly name: string;
   /** The remote's address, if it never changes: `SyncClient` names the remote by it where no `remoteId` is given. */
   readonly url?: string | undefined;
+  /** Tells it from a push-pull transport. */
   readonly protocol: "relay";
   readonly state: TransportState;
+  /** The same, with its reason. */
   readonly status: TransportStatus;
   /** Opens, and keeps it open. Resolves at the first open. */
   connect(): Promise<void>;
+  /** Closes, and stays closed until `connect()`. */
   disconnect(): Promise<void>;
   /** Ends whatever there is and connects again at once. */
   reconnect(): void;
@@ -207,6 +223,7 @@ export interface MessageTransport {
   send(frame: string): boolean;
   /** Every text frame that arrives. */
   onMessage(listener: (frame: string) => void): () => void;
+  /** Every change of the status. Returns what unsubscribes. */
   onStateChange(listener: (status: TransportStatus) => void): () => void;
   /** It asks the app for new credentials by itself. */
   readonly asksForAuth?: boolean;
@@ -226,18 +243,33 @@ export interface MessageTransport {
  * `WsTransport` and any transport written for the contract are such.
  */
 export interface SyncTransport {
+  /** For messages and diagnostics. */
   readonly name: string;
   /** The remote's address, if it never changes: `SyncClient` names the remote by it where no `remoteId` is given. */
   readonly url?: string | undefined;
+  /**
+   * Hands changes to the server. Resolves when each of them is accepted, in conflict or refused; rejects when that is not
+   * known: they are pushed again, with the same ids.
+   */
   push(changes: SyncChangeRecord[], options?: PushOptions): Promise<SyncPushResult>;
+  /** One page of what the server has after the cursor. */
   pull(options?: PullOptions): Promise<SyncPullResult>;
+  /**
+   * With `onStateChange` called by `start()`. Without it called before the first `push` or `pull`, and before later ones where
+   * `isConnected` says no; they are made also when it rejects.
+   */
   connect?(): Promise<void>;
+  /** Called by `stop()`. */
   disconnect?(): Promise<void>;
+  /** Without it, one `connect` that has resolved is enough. */
   isConnected?(): boolean;
   /** Changes that the server sends unasked. */
   onServerPush?(listener: (changes: SyncPullResult["changes"]) => void): () => void;
+  /** Followed where there is `onStateChange`; without that, the calls show whether the server is there. */
   readonly status?: TransportStatus;
+  /** Every change of the status. Returns what unsubscribes. */
   onStateChange?(listener: (status: TransportStatus) => void): () => void;
+  /** Ends whatever there is and tries again at once, with new credentials where there are some. */
   reconnect?(): void;
   /** It asks the app for new credentials by itself. */
   readonly asksForAuth?: boolean;
@@ -249,12 +281,19 @@ export interface SyncTransport {
  * The part of `@vlcn.io/crsqlite-wasm`'s `DB` that is used. Its `DB` satisfies this as it is.
  */
 export interface Database {
+  /** Its name; clients of one name are tabs of one database. */
   readonly filename: string;
+  /** cr-sqlite's site id, in hex. */
   readonly siteid: string;
+  /** Rows as arrays. */
   execA(sql: string, bind?: unknown[]): Promise<any[]>;
+  /** Runs statements; without rows. */
   exec(sql: string, bind?: unknown[]): Promise<any>;
+  /** Runs a body in a transaction, one after the other; commits when it resolves. */
   tx(body: (tx: any) => Promise<void>): Promise<void>;
+  /** A prepared statement of the wrapper. */
   prepare(sql: string): Promise<any>;
+  /** SQLite's update hook: every row that is written on this connection. Returns what unsubscribes. */
   onUpdate(listener: (type: number, database: string, table: string, rowid: bigint) => void): () => void;
   /** Lends the wrapper's mutex without a savepoint. Without it, `tx` is used. */
   imperativeTx?(): Promise<[release: () => void, tx: any]>;
@@ -263,11 +302,13 @@ export interface Database {
    * transaction that the app has opened by itself cannot be noticed.
    */
   readonly api?: any;
+  /** See `api`. */
   readonly db?: number;
 }
 
 // ------------------------------------------------------------------------------------------------- client
 
+/** Options of `SyncClient`. */
 export interface SyncClientOptions {
   /** The open database. It stays yours: the client never closes it. */
   db: Database;
@@ -290,10 +331,14 @@ export interface SyncClientOptions {
   pullIntervalMs?: number;
   /** For a transport that does not ask by itself. One that does (`asksForAuth`) is left to it: nobody is asked twice. */
   onAuthRequired?: AuthRequired;
-  /** `console` is one. Told of errors where nobody listens to "error"; without it the console is. Default: none. */
-  logger?: { debug?(...args: unknown[]): void; warn?(...args: unknown[]): void; error?(...args: unknown[]): void };
+  /**
+   * `console` is one. Told errors that nobody listens to (without it the console is), and as warnings of rows that go to the
+   * quarantine and of connections that are given up. Default: none.
+   */
+  logger?: { warn?(...args: unknown[]): void; error?(...args: unknown[]): void };
 }
 
+/** What the client does at the moment. */
 export type SyncState =
   /** Not started, or stopped; also where another client has taken over: "not-leading". */
   | "stopped"
@@ -323,8 +368,10 @@ export type SyncReason =
   /** Failed: what the database says. After the first two `syncNow()` goes on, after the last a new client. */
   | "storage-full" | "orphan-clock-table" | "database-closed";
 
+/** What the app shows. A new object at every change. */
 export interface SyncStatus {
   readonly state: SyncState;
+  /** Why, where the state alone does not say. */
   readonly reason?: SyncReason;
   /**
    * Local changes that no relay has stored yet (plain relay: not sent yet). One change is one column of one row. At least 1
@@ -364,6 +411,7 @@ export interface SyncStatus {
 /** The key columns of one row, in the order of its primary key. */
 export type PrimaryKey = (string | number | bigint | Uint8Array | null)[];
 
+/** What others have written here. */
 export interface AppliedEvent {
   /** Site id (hex) of the device that sent them, or of the relay's log; our own for another tab. */
   readonly from: string;
@@ -391,6 +439,7 @@ export type KeptRowCode =
 export interface KeptRow {
   /** Site id (hex) of who sent it, or who refused it. */
   readonly peer: string;
+  /** Why it was kept aside. */
   readonly code: KeptRowCode;
   /** The row as it travels (PROTOCOL.md, "Rows"). */
   readonly row: unknown;
@@ -413,7 +462,9 @@ export type SyncLevel = "sent" | "stored";
 
 /** What `retry()` could not help. */
 export interface Left {
+  /** Rows that still do not fit here. */
   readonly quarantined: number;
+  /** Rows that the other side still refuses. */
   readonly rejected: number;
 }
 
@@ -428,6 +479,7 @@ export interface Diagnostics {
   readonly version: string;
   /** What this tab is to the others. */
   readonly role: "stopped" | "starting" | "away" | "standby" | "leader";
+  /** What the app was shown. */
   readonly status: SyncStatus;
   /** What the transport says of itself. Words that are not plain ones of ours are left out. */
   readonly transport: {
@@ -484,7 +536,12 @@ export interface Diagnostics {
   }[];
 }
 
+/**
+ * Keeps one cr-sqlite database in step with a remote, from `start()` to `stop()`. One client for each database and remote in
+ * a tab; the tabs take turns by themselves.
+ */
 export class SyncClient {
+  /** Looks at the options, and does nothing else. Throws "bad-option". */
   constructor(options: SyncClientOptions);
   /** Takes the lead if no other tab has it, connects, and keeps the database in step until `stop`. Idempotent. */
   start(): Promise<void>;
@@ -495,6 +552,7 @@ export class SyncClient {
   syncNow(signal?: AbortSignal): Promise<void>;
   /** The present state. Never throws. */
   readonly status: SyncStatus;
+  /** Calls the listener at every such event. Returns the function that unsubscribes. What it throws is told as "listener-threw". */
   on<K extends keyof SyncEvents>(event: K, listener: (value: SyncEvents[K]) => void): () => void;
   /** Resolves when this database has caught up with this remote at least once in its life. Rejects like `waitForSynced`. */
   waitForFirstSync(signal?: AbortSignal): Promise<void>;
@@ -504,7 +562,9 @@ export class SyncClient {
    * "gave-up" when the transport has stopped trying, "stopped", or what `status.reason` says when the state is "failed".
    */
   waitForSynced(options?: { level?: SyncLevel; signal?: AbortSignal }): Promise<void>;
+  /** Rows of others that could not be applied here, oldest first: at most 10,000. */
   quarantine(): Promise<readonly KeptRow[]>;
+  /** Rows of ours that the other side does not take, oldest first: at most 10,000. */
   rejected(): Promise<readonly KeptRow[]>;
   /**
    * Tries the quarantine again now, and sends the rejected rows again that still say what the database says. By itself
@@ -529,14 +589,18 @@ export class SyncClient {
 
 /** A WebSocket that reconnects by itself, speaking push-pull or the relay protocol. */
 export class WsTransport {
+  /** Looks at the options, and opens nothing. Throws "bad-option". */
   constructor(options: WsTransportOptions);
+  /** For messages and diagnostics. */
   readonly name: "websocket";
+  /** What it speaks. */
   readonly protocol: "push-pull" | "relay";
   /** The address; undefined where it is asked for at every attempt. */
   readonly url: string | undefined;
   /** `onAuthRequired` was given. */
   readonly asksForAuth: boolean;
   readonly state: TransportState;
+  /** The same, with its reason. A new object at every change. */
   readonly status: TransportStatus;
   /** Opens, and keeps it open. Resolves when it is open; rejects when this attempt fails, and tries again by itself. */
   connect(): Promise<void>;
@@ -547,7 +611,9 @@ export class WsTransport {
   reconnect(): void;
   /** Ends this connection because the peer is of no use, and tries again with backoff. */
   drop(): void;
+  /** Whether the socket is open. */
   isConnected(): boolean;
+  /** Every change of the status. Returns what unsubscribes. */
   onStateChange(listener: (status: TransportStatus) => void): () => void;
   /** relay protocol */
   send(frame: string): boolean;
@@ -571,14 +637,18 @@ export class WsTransport {
  * `AbortSignal.timeout`, where it is the only one.
  */
 export class HttpTransport {
+  /** Looks at the options, and opens nothing. Throws "bad-option". */
   constructor(options: HttpTransportOptions);
+  /** For messages and diagnostics. */
   readonly name: "http";
+  /** What it speaks. */
   readonly protocol: "push-pull";
   /** The base; undefined where it is asked for at every request. */
   readonly url: string | undefined;
   /** `onAuthRequired` was given. */
   readonly asksForAuth: boolean;
   readonly state: TransportState;
+  /** The same, with its reason. A new object at every change. */
   readonly status: TransportStatus;
   /** Asks whether the server can be reached. */
   connect(): Promise<void>;
@@ -592,8 +662,11 @@ export class HttpTransport {
   reconnect(): void;
   /** Whether the server answered the last time, with anything below 500; a 429 or a 401 is an answer. */
   isConnected(): boolean;
+  /** Every change of the status. Returns what unsubscribes. */
   onStateChange(listener: (status: TransportStatus) => void): () => void;
+  /** `POST {url}/push`. Rejects with the server's words, its status, and in `retryAfter` what it asks to wait. */
   push(changes: SyncChangeRecord[], options?: PushOptions): Promise<SyncPushResult>;
+  /** `POST` or `GET {url}/pull`: one page. Rejects like `push`. */
   pull(options?: PullOptions): Promise<SyncPullResult>;
   /** There is nothing to hear over HTTP; here so that both transports look alike. */
   onServerPush(listener: (changes: SyncPullResult["changes"]) => void): () => void;
@@ -601,8 +674,10 @@ export class HttpTransport {
 
 // ------------------------------------------------------------------------------- the push-pull contract
 
+/** What a record is called in its collection. */
 export type ID = string | number;
 
+/** Options of the validators. */
 export interface ValidationOptions {
   /** Also refuse what the types below forbid and the contract's validators always let pass. Default false. */
   strict?: boolean;
@@ -620,43 +695,65 @@ export class SyncResponseValidationError extends Error implements SyncError {
   readonly retryable: false;
   /** Where the first failure is, such as `changes[3].id`; empty for the value itself. */
   readonly path: string;
+  /** All that was found, the first one first. */
   readonly issues: readonly { readonly path: string; readonly message: string }[];
 }
 
+/** One change, as it is pushed. Moments are ISO 8601 texts. What `SyncClient` makes of a row: PROTOCOL.md, section 10. */
 export interface SyncChangeRecord {
+  /** Of this change: the answer names it, and a second push of the same change has the same. */
   id: string;
+  /** The table, or whatever else the records are kept in. */
   collection: string;
   recordId: ID;
   type: "create" | "update" | "delete";
+  /** What the record says now; null where it is deleted. */
   data: Record<string, unknown> | null;
+  /** What it said before, where the engine knows. */
   prevData: Record<string, unknown> | null;
+  /** When it was made, by the device's clock. */
   timestamp: string;
+  /** The engine's own bookkeeping, like the four below; a server need not look at it. */
   status: "pending" | "syncing" | "committed" | "failed";
+  /** How often it was tried again. */
   retries: number;
+  /** What came of it the last time. */
   errorMessage: string | null;
+  /** When the engine noted it. */
   createdAt: string;
+  /** When the engine noted something of it last. */
   updatedAt: string;
 }
 
+/** A change that the server did not take, because it has another for the same record. */
 export interface SyncConflict {
+  /** The `id` of the change. */
   changeId: string;
   recordId: ID;
   collection: string;
+  /** What was pushed. */
   local: Record<string, unknown> | null;
+  /** What the server has. */
   remote: Record<string, unknown> | null;
   localTimestamp: string;
   remoteTimestamp: string;
+  /** Names of the fields that differ. */
   fieldConflicts: string[];
 }
 
+/** The answer to a push. Names each change of it once, in one of the three lists. */
 export interface SyncPushResult {
+  /** Kept. */
   accepted: { id: string; serverTimestamp: string }[];
+  /** Not kept: the server has something else. */
   conflicts: SyncConflict[];
-  /** "not-mentioned": the transport's own word for a change that the server's answer left out. */
+  /** Refused, in the server's words. "not-mentioned": the transport's own word for a change that the server's answer left out. */
   errors: { id: string; error: string; code?: "not-mentioned" }[];
 }
 
+/** The answer to a pull: one page. */
 export interface SyncPullResult {
+  /** In the server's order. */
   changes: {
     id: string;
     collection: string;
@@ -665,7 +762,9 @@ export interface SyncPullResult {
     data: Record<string, unknown> | null;
     timestamp: string;
   }[];
+  /** Where the next pull begins; null: where this one began. */
   cursor: string | null;
+  /** There is another page. */
   hasMore: boolean;
   /**
    * An addition of `crsqlite-relay`: it has lost some of what it had shown up to the cursor that it was asked with, so that
@@ -674,6 +773,7 @@ export interface SyncPullResult {
   reset?: boolean;
 }
 
+/** Options of one push. */
 export interface PushOptions {
   /** For transports that cut a push into pieces; ours send all of it at once. */
   batchSize?: number;
@@ -681,6 +781,7 @@ export interface PushOptions {
   signal?: AbortSignal;
 }
 
+/** Options of one pull. */
 export interface PullOptions {
   /** Where the last pull ended; null or left out for the beginning. */
   cursor?: string | null;

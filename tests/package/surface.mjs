@@ -72,6 +72,24 @@ function members(symbol) {
   return [...symbol.members.keys()].filter((name) => !/^__/.test(name)).sort();
 }
 
+// Whose name and type say all that there is to say.
+const PLAIN = /\.(state|recordId|collection|type|localTimestamp|remoteTimestamp|code|retryable|\[Symbol\.\w+\])$/;
+
+/** What is exported, or a member of that, without a word about it. */
+export function undocumented() {
+  const own = entries().filter(([, types]) => types !== undefined && !types.includes(".wasm"));
+  return own.flatMap(([entry, types]) => {
+    const file = ts.createSourceFile(types, readFileSync(join(pkg, types), "utf8"), ts.ScriptTarget.Latest, true);
+    const isSilent = (node) => node.name !== undefined && (node.jsDoc ?? []).length === 0;
+    const overloads = (node) => file.statements.some((other) => other.name?.text === node.name.text && !isSilent(other));
+    const silent = file.statements.flatMap((node) => [
+      ...(isSilent(node) && !overloads(node) ? [node.name.text] : []),
+      ...(node.members ?? []).filter(isSilent).map((member) => `${node.name.text}.${member.name.getText()}`),
+    ]);
+    return silent.filter((name) => !PLAIN.test(name)).map((name) => `${entry}: ${name}`);
+  });
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url) && process.argv.includes("--write")) {
   writeFileSync(REPORT, render());
 }

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
 import { borrow, load, tarball } from "./installed.mjs";
 import { crsqliteSync } from "./package.mjs";
-import { REPORT, render, values } from "./surface.mjs";
+import { REPORT, render, undocumented, values } from "./surface.mjs";
 
 const WANTED = `The public surface of the package has changed (etc/crsqlite-sync.api.md).
 Not wanted? Then take it back. Wanted? \`cargo xtask api\`, look at the difference, commit it, and tell CHANGELOG.md.
@@ -41,6 +41,10 @@ test("the classes have the members that the types declare, and no other", () => 
     const members = Object.getOwnPropertyNames(crsqliteSync[name].prototype).filter((member) => !glue.includes(member));
     assert.deepEqual(members.sort(), declared["crsqlite-sync"][name], name);
   }
+});
+
+test("everything that is exported, each option and each member says what it is", () => {
+  assert.deepEqual(undocumented(), []);
 });
 
 test("are the types wrong? no, from wherever they are imported", async () => {

@@ -21,6 +21,7 @@ export function liveQuery<Row extends object = Record<string, any>>(
   options?: LiveQueryOptions,
 ): LiveQuery<Row>;
 
+/** Options of `liveQuery`. */
 export interface LiveQueryOptions {
   /**
    * The tables whose writes count, as their CREATE statements spell them. Default: those that the statement reads, views
@@ -39,6 +40,7 @@ export interface LiveQuery<Row> {
   refresh(): void;
 }
 
+/** What is known of a query at one moment. */
 export interface LiveResult<Row> {
   /** The rows, by column names; undefined before the first answer. The same array as long as they say the same. */
   readonly data: readonly Row[] | undefined;
@@ -52,7 +54,10 @@ export interface LiveResult<Row> {
 
 /** What is needed of a database. The `DB` of `@vlcn.io/crsqlite-wasm` satisfies this as it is. */
 export interface QueryDatabase {
+  /** Rows as objects. */
   execO(sql: string, bind?: any[]): Promise<any[]>;
+  /** Rows as arrays. */
   execA(sql: string, bind?: any[]): Promise<any[]>;
+  /** SQLite's update hook. Returns what unsubscribes. */
   onUpdate(listener: (type: number, database: string, table: string, rowid: bigint) => void): () => void;
 }

@@ -1,6 +1,7 @@
 // As the main entry, but `init` must be given the module: this entry carries none.
-import type { init as initWithDefault } from "./index.js";
+import type { InitInput } from "./index.js";
 
 export * from "./index.js";
-export declare function init(input: NonNullable<Parameters<typeof initWithDefault>[0]>): Promise<void>;
+/** Loads the wasm once, from what it is given; every later call returns the same promise. */
+export declare function init(input: InitInput | Promise<InitInput>): Promise<void>;
 export default init;
