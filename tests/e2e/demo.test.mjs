@@ -187,6 +187,23 @@ test("the inspector shows the messages of both protocols, decoded, and stands st
   await page.close();
 });
 
+test("a database that does not open any more gives way to a new one", async () => {
+  const user = freshUser();
+  const whole = await stage.visit({ user, device: "desk" });
+  await whole.device.add("On the relay");
+  await whole.settled();
+  const page = await whole.context.newPage();
+  await whole.page.close();
+  await page.goto(new URL("favicon.svg", stage.relay.url).href); // of the same origin, and without the app
+  assert.ok((await page.evaluate(damage, `/tasks-${user}-desk`)) > 0, "something was damaged");
+
+  await page.goto(whole.address);
+  await page.getByText("Its database did not open:").waitFor();
+  await page.getByRole("button", { name: "Start with a new database" }).click();
+  await page.getByLabel("Done: On the relay").waitFor();
+  await whole.context.close();
+});
+
 test("the next device is one that no window has open", async () => {
   const { page, user } = await pair();
   const link = page.page.getByRole("link", { name: "Open another device" });
@@ -217,6 +234,25 @@ test("colours are the system’s until somebody chooses, and the choice stays", 
   assert.equal(await background(), dark);
   await page.close();
 });
+
+/** Runs in the page: writes over every block of a database file; returns how many there were. */
+async function damage(file) {
+  const done = (request) => new Promise((resolve, reject) => Object.assign(request, { onsuccess: () => resolve(request.result), onerror: () => reject(request.error) }));
+  let count = 0;
+  for (const { name } of await indexedDB.databases()) {
+    const database = await done(indexedDB.open(name));
+    for (const storeName of database.objectStoreNames) {
+      const store = database.transaction(storeName, "readwrite").objectStore(storeName);
+      for (const block of await done(store.getAll())) {
+        if (block.path !== file || !block.data) continue;
+        await done(store.put({ ...block, data: block.data.fill(7) }));
+        count += 1;
+      }
+    }
+    database.close();
+  }
+  return count;
+}
 
 const words = (text) => text.replace(/\s+/g, " ").trim();
 const newest = (device) =>

@@ -5,7 +5,7 @@ import type { SQLite3 } from "@vlcn.io/crsqlite-wasm";
 import { type AppliedEvent, SyncClient, type SyncError, type SyncStatus, WsTransport } from "crsqlite-sync";
 import { clear, fill, type Progress } from "./bulk";
 import { Link, type Seen } from "./link";
-import { addressOfRelay, type Protocol, type Session, signIn } from "./session";
+import { addressOfRelay, databaseOf, type Protocol, type Session, signIn } from "./session";
 import { createSchema, type Db, deleteTask, type Edit, insertTask, newId, readSlice, type Slice, updateTask } from "./tasks";
 
 export interface DeviceEvents {
@@ -48,7 +48,7 @@ export class Device {
   }
 
   static async open(sqlite: SQLite3, session: Session, name: string): Promise<Device> {
-    const db = await sqlite.open(`tasks-${session.user}-${name}`);
+    const db = await sqlite.open(databaseOf(session.user, name));
     await createSchema(db);
     return new Device(name, db, session);
   }

@@ -128,6 +128,7 @@ export class Link {
   async #passage(signal: AbortSignal | undefined): Promise<void> {
     if (this.#quality === "slow") await new Promise((resolve) => setTimeout(resolve, SLOW_MS));
     while (this.#quality === "silent") {
+      signal?.throwIfAborted();
       await new Promise<void>((resolve) => {
         const go = (): void => {
           this.#held.delete(go);
@@ -137,8 +138,8 @@ export class Link {
         this.#held.add(go);
         signal?.addEventListener("abort", go);
       });
-      signal?.throwIfAborted();
     }
+    signal?.throwIfAborted();
   }
 }
 

@@ -5,7 +5,7 @@ import sqliteWasm from "@vlcn.io/crsqlite-wasm/crsqlite.wasm?url";
 import { init } from "crsqlite-sync";
 import { Device } from "./device";
 import { workOffline } from "./offline";
-import { addressOf, freeDevice, occupy, readSession, signIn } from "./session";
+import { addressOf, freeDevice, occupy, readSession, signIn, startOver } from "./session";
 import { play } from "./story";
 import { accountMenu } from "./view/account";
 import { DeviceCard } from "./view/card";
@@ -49,19 +49,28 @@ window.demo.ready.then(
   () => workOffline().catch((problem: unknown) => console.warn("Not kept for offline use:", problem)),
   (problem: unknown) => {
     console.error(problem);
-    for (const card of cards.values()) card.fail(problem);
+    if (!(problem instanceof NotOpened)) for (const card of cards.values()) card.fail(`Nothing could be opened: ${wordsOf(problem)}`);
   },
 );
 
 async function open(): Promise<void> {
   const [sqlite] = await Promise.all([initSqlite(() => sqliteWasm), init()]);
   occupy(session);
-  for (const name of session.devices) devices[name] = await Device.open(sqlite, session, name);
+  for (const name of session.devices) devices[name] = await Device.open(sqlite, session, name).catch((problem) => notOpened(name, problem));
   // Every attempt to connect signs in by itself; this is to tell why it cannot.
   signIn(session.user).catch(tellUnlessOffline);
   await Promise.all(Object.values(devices).map((device, index) => connect(device, index === 0 ? "start" : "end")));
   await Promise.all(Object.values(devices).map((device) => device.client.start()));
   byId<HTMLButtonElement>("story-play").disabled = false;
+}
+
+/** The database of one device does not open, so that none is used. */
+class NotOpened extends Error {}
+
+function notOpened(name: string, problem: unknown): never {
+  for (const card of cards.values()) card.fail("Waits for the other device.");
+  cards.get(name)?.fail(`Its database did not open: ${wordsOf(problem)}`, () => startOver(session.user, name));
+  throw new NotOpened(wordsOf(problem));
 }
 
 /** Wires one device to its card and to the relay's line. */

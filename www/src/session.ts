@@ -5,6 +5,7 @@
 const ACCOUNTS = ["home", "work", "club"];
 const NAME = /^[a-z0-9][a-z0-9_-]{0,47}$/i;
 const REMEMBERED = "crsqlite-sync-demo.account";
+const REMEMBERED_AGAIN = "crsqlite-sync-demo.again";
 const MORE_DEVICES = ["third", "fourth", "fifth", "sixth", "seventh", "eighth"];
 
 export interface Session {
@@ -46,6 +47,23 @@ export function addressOf(user: string, device?: string): string {
   address.searchParams.set("user", user);
   if (device) address.searchParams.set("device", device);
   return address.href;
+}
+
+/** The database of one device. It is another one after `startOver`. */
+export function databaseOf(user: string, device: string): string {
+  const name = `tasks-${user}-${device}`;
+  const times = localStorage.getItem(`${REMEMBERED_AGAIN} ${name}`);
+  return times ? `${name}-${times}` : name;
+}
+
+/**
+ * A database whose very first opening was cut off may never open again. It holds nothing then: a new one takes its place,
+ * and what the account has comes from the relay. The old one is left as it is, whatever was wrong with it.
+ */
+export function startOver(user: string, device: string): void {
+  const key = `${REMEMBERED_AGAIN} tasks-${user}-${device}`;
+  localStorage.setItem(key, String(Number(localStorage.getItem(key) ?? 1) + 1));
+  location.reload();
 }
 
 const lockOf = (user: string, device: string): string => `crsqlite-sync-demo ${user} ${device}`;

@@ -6,11 +6,11 @@ import type { Device } from "../device";
 import type { Quality } from "../link";
 import { confirmed } from "./dialog";
 import { Inspector } from "./inspector";
-import { type AccountActions, Problems } from "./problems";
+import { type AccountActions, problemBox, Problems } from "./problems";
 import { ProgressLine } from "./progress";
 import type { Sites } from "./row";
 import { TaskList } from "./tasks";
-import { instantiate, type Part, radios, setText } from "./template";
+import { button, instantiate, type Part, radios, setText } from "./template";
 import { milliseconds, sentence, stateWord, synced, verified } from "./words";
 
 export class DeviceCard {
@@ -98,10 +98,15 @@ export class DeviceCard {
     this.#list?.open(id);
   }
 
-  fail(problem: unknown): void {
-    this.#part("badge").dataset["state"] = "failed";
-    setText(this.#part("state"), "Failed");
-    setText(this.#part("sentence"), `The database did not open: ${problem instanceof Error ? problem.message : String(problem)}`);
+  /** The device did not open: nothing of the card can be used but the way out, where there is one. */
+  fail(words: string, startOver?: () => void): void {
+    const part = this.#part;
+    part("badge").dataset["state"] = "failed";
+    setText(part("state"), "Failed");
+    setText(part("sentence"), words);
+    if (!startOver) return;
+    const text = "A new database can take its place. What this account has stored comes from the relay.";
+    part("problems").replaceChildren(problemBox([text], false, [button("button small", "Start with a new database", startOver)]));
   }
 
   #show(status: SyncStatus): void {

@@ -42,11 +42,7 @@ export class Problems {
     if (word === this.#shown) return;
     this.#shown = word;
     this.root.replaceChildren(
-      ...this.#all(status).map(({ text, bad, ways }) => {
-        const element = make("div", "problem", make("p", "", ...text), make("p", "problem-ways", ...ways));
-        element.dataset["bad"] = String(bad);
-        return element;
-      }),
+      ...this.#all(status).map(({ text, bad, ways }) => problemBox(text, bad, ways)),
     );
   }
 
@@ -104,3 +100,9 @@ export class Problems {
 }
 
 const isAre = (number: number): string => (number === 1 ? "is" : "are");
+
+export function problemBox(text: Problem["text"], bad: boolean, ways: Problem["ways"]): HTMLElement {
+  const box = make("div", "problem", make("p", "", ...text), make("p", "problem-ways", ...ways));
+  box.dataset["bad"] = String(bad);
+  return box;
+}
