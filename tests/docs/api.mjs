@@ -27,13 +27,17 @@ What the package exports, entry by entry. The same words stand in its \`.d.ts\` 
 The [README](../README.md) has the quick start, [errors.md](errors.md) what to do about each error.
 `;
 
+const PROPERTIES = [Kind.PropertySignature, Kind.PropertyDeclaration];
+const CALLS = [Kind.MethodSignature, Kind.MethodDeclaration, Kind.Constructor];
+
 const oneLine = (text) => text.replaceAll(/\s+/g, " ").trim();
 const cell = (text) => oneLine(text).replaceAll("|", "\\|");
 
 /** The page, from the files as they are now. */
 export function render() {
   const declared = parse(ENTRIES.map(([, file]) => join(root, file)));
-  const exported = new Map(declared.flatMap(({ statements }) => statements.filter(isShown).map(({ name }) => [name.text, anchor(title(name.text))])));
+  const names = declared.flatMap(({ statements }) => statements.filter(isShown).map(({ name }) => name.text));
+  const exported = new Map(names.map((name) => [name, anchor(title(name))]));
   const entries = ENTRIES.map(([entry], index) => new Page(entry, declared[index], exported).text());
   return `${[HEAD, ...entries].join("\n").replaceAll(/\n{3,}/g, "\n\n").trimEnd()}\n`;
 }
@@ -67,7 +71,7 @@ class Page {
     const parts = [`## ${this.entry}${from}\n\n${this.introduction()}`];
     let [chapter, known] = ["", new Set()];
     for (const node of shown) {
-      const next = this.chapterAt(node.pos, node.end);
+      const next = this.chapterAt(node.end);
       if (next && next !== chapter) parts.push(`### ${next[0].toUpperCase()}${next.slice(1)}`);
       chapter = next ?? chapter;
       // Overloads stand under one heading.
@@ -87,7 +91,7 @@ class Page {
   }
 
   /** The last line `// ---- chapter` before the end of a declaration. */
-  chapterAt(_, end) {
+  chapterAt(end) {
     return [...this.source.slice(0, end).matchAll(/^\/\/ -{10,} (.+)$/gm)].at(-1)?.[1];
   }
 
@@ -142,11 +146,11 @@ class Page {
 
   /** What a value looks like, in a table; what it does, in a list. */
   members(node) {
-    const kinds = { [Kind.PropertySignature]: "property", [Kind.PropertyDeclaration]: "property", [Kind.MethodSignature]: "method", [Kind.MethodDeclaration]: "method", [Kind.Constructor]: "constructor" };
-    const shown = node.members.filter((member) => kinds[member.kind] && !/\bprivate\b/.test(this.head(member)));
-    const properties = shown.filter((member) => kinds[member.kind] === "property").flatMap((member) => this.rows(member));
-    const calls = shown.filter((member) => kinds[member.kind] !== "property").map((member) => {
-      const made = kinds[member.kind] === "constructor" ? `new ${node.name.text}(${this.parameters(member)})` : this.signature(member);
+    const shown = node.members.filter(({ kind }) => PROPERTIES.includes(kind) || CALLS.includes(kind));
+    const open = shown.filter((member) => !/\bprivate\b/.test(this.head(member)));
+    const properties = open.filter(({ kind }) => PROPERTIES.includes(kind)).flatMap((member) => this.rows(member));
+    const calls = open.filter(({ kind }) => CALLS.includes(kind)).map((member) => {
+      const made = member.kind === Kind.Constructor ? `new ${node.name.text}(${this.parameters(member)})` : this.signature(member);
       const doc = this.doc(member);
       return `- ${this.linked(made, node.name.text)}${doc && `  \n  ${doc.replaceAll("\n", "\n  ")}`}`;
     });
@@ -164,7 +168,8 @@ class Page {
     const [object, list] = literal(member.type);
     const listed = object ? [...object.members].filter((one) => one.kind === Kind.PropertySignature) : [];
     const type = listed.length > 0 ? `\`${list ? "object[]" : "object"}\`` : this.linked(this.of(member.type));
-    const own = `| \`${name}${member.questionToken || /\?$/.test(this.between(member)) ? "?" : ""}\` | ${type.replaceAll("|", "\\|")} | ${cell(this.doc(member))} |`;
+    const optional = /\?$/.test(this.between(member)) ? "?" : "";
+    const own = `| \`${name}${optional}\` | ${type.replaceAll("|", "\\|")} | ${cell(this.doc(member))} |`;
     return [own, ...listed.flatMap((one) => this.rows(one, `${name}${list ? "[]" : ""}.`))];
   }
 

@@ -38,7 +38,8 @@ test("what ws-client has synced stays, goes up once, and reaches a device that w
   await (await database("here.db", "INSERT INTO notes VALUES ('b', 'of here', 2)")).close();
   assert.equal(await syncedByWsClient("there.db", "here.db"), 2);
 
-  const taken = async (name, ...writes) => device(null, [], { db: await database(name, ...writes), transport: await relay.transport("alice") });
+  const taken = async (name, ...writes) =>
+    device(null, [], { db: await database(name, ...writes), transport: await relay.transport("alice") });
   const here = await taken("here.db", "UPDATE notes SET stars = 3 WHERE id = 'a'");
   await here.client.waitForSynced();
   const fresh = await taken(undefined);
