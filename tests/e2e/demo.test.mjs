@@ -245,7 +245,7 @@ async function damage(file) {
       const store = database.transaction(storeName, "readwrite").objectStore(storeName);
       for (const block of await done(store.getAll())) {
         if (block.path !== file || !block.data) continue;
-        await done(store.put({ ...block, data: block.data.fill(7) }));
+        await done(store.put({ ...block, data: new Int8Array(block.data.byteLength).fill(7) }));
         count += 1;
       }
     }
