@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { API } from "typescript/unstable/sync";
 import { SyntaxKind as Kind } from "typescript/unstable/ast";
-import { anchor, root } from "./pages.mjs";
+import { anchor, headings, root } from "./pages.mjs";
 
 /** Entry → the file of its types. */
 export const ENTRIES = [
@@ -36,10 +36,33 @@ const cell = (text) => oneLine(text).replaceAll("|", "\\|");
 /** The page, from the files as they are now. */
 export function render() {
   const declared = parse(ENTRIES.map(([, file]) => join(root, file)));
-  const names = declared.flatMap(({ statements }) => statements.filter(isShown).map(({ name }) => name.text));
-  const exported = new Map(names.map((name) => [name, anchor(title(name))]));
-  const entries = ENTRIES.map(([entry], index) => new Page(entry, declared[index], exported).text());
-  return `${[HEAD, ...entries].join("\n").replaceAll(/\n{3,}/g, "\n\n").trimEnd()}\n`;
+  const own = declared.map(({ statements }) => new Set(statements.filter(isShown).map(({ name }) => name.text)));
+  // The first entry that exports a name is where links to it lead, except from another one that does.
+  const entryOf = new Map(ENTRIES.flatMap(([entry], index) => [...own[index]].map((name) => [name, entry])).reverse());
+  const index = ENTRIES.map(([entry], index) => {
+    const links = [...own[index]].map((name) => `[${title(name)}](#${place(entry, name)})`);
+    return `- [${entry}](#${anchor(entry)}): ${links.join(", ")}`;
+  });
+  const entries = ENTRIES.map(([entry], index) => {
+    const known = (name) => (own[index].has(name) ? entry : entryOf.get(name));
+    return new Page(entry, declared[index], known).text();
+  });
+  const page = [HEAD, index.join("\n"), "", ...entries].join("\n").replaceAll(/\n{3,}/g, "\n\n").trimEnd();
+  return `${placed(page)}\n`;
+}
+
+/** Stands for the heading of a name until all headings are there. */
+const place = (entry, name) => `@${entry}@${name}@`;
+
+/** Which names headings get depends on those before them: `LiveQuery` and `liveQuery` are called the same. */
+function placed(page) {
+  const names = new Map();
+  let entry;
+  for (const { line, heading, name } of headings(page.replaceAll(/^```[^]*?^```$/gm, ""))) {
+    if (line.startsWith("## ")) entry = heading;
+    if (line.startsWith("#### ")) names.set(place(entry, heading.replaceAll("`", "")), name);
+  }
+  return page.replaceAll(/@crsqlite-sync[\w/-]*@\w+@/g, (found) => names.get(found));
 }
 
 const title = (name) => `\`${name}\``;
@@ -61,8 +84,9 @@ function parse(files) {
 }
 
 class Page {
-  constructor(entry, { text, statements }, exported) {
-    Object.assign(this, { entry, source: text, statements, exported });
+  /** `known(name)`: the entry where a name has its heading, if any. */
+  constructor(entry, { text, statements }, known) {
+    Object.assign(this, { entry, source: text, statements, known });
   }
 
   text() {
@@ -109,7 +133,10 @@ class Page {
     const code = (text) => (text.trim() === "" ? text : text.replace(/^(\s*)(.*?)(\s*)$/s, "$1`$2`$3"));
     return oneLine(type)
       .split(/\b([A-Z]\w+)\b/)
-      .map((part, index) => (index % 2 === 1 && part !== own && this.exported.has(part) ? `[\`${part}\`](#${this.exported.get(part)})` : { plain: part }))
+      .map((part, index) => {
+        const entry = index % 2 === 1 && part !== own ? this.known(part) : undefined;
+        return entry ? `[${title(part)}](#${place(entry, part)})` : { plain: part };
+      })
       .reduce((parts, part) => {
         const last = parts.at(-1);
         if (typeof part === "object" && typeof last === "object") last.plain += part.plain;

@@ -52,15 +52,16 @@ export const prose = (page) => read(page).replaceAll(FENCE, "").replaceAll(/<!--
 export const anchor = (heading) =>
   heading.toLowerCase().replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1").replaceAll(/[^\p{L}\p{N}_ -]/gu, "").replaceAll(" ", "-");
 
-/** Every name that an address of a page can end with. */
-export function anchors(page) {
+/** The headings of a text with what each is called: the second one of a name has another than the first. */
+export function headings(text) {
   const seen = new Map();
-  return new Set(
-    [...prose(page).matchAll(/^#{1,6} (.+)$/gm)].map(([, heading]) => {
-      const name = anchor(heading);
-      const times = seen.get(name) ?? 0;
-      seen.set(name, times + 1);
-      return times === 0 ? name : `${name}-${times}`;
-    }),
-  );
+  return [...text.matchAll(/^#{1,6} (.+)$/gm)].map(([line, heading]) => {
+    const name = anchor(heading);
+    const times = seen.get(name) ?? 0;
+    seen.set(name, times + 1);
+    return { line, heading, name: times === 0 ? name : `${name}-${times}` };
+  });
 }
+
+/** Every name that an address of a page can end with. */
+export const anchors = (page) => new Set(headings(prose(page)).map(({ name }) => name));
