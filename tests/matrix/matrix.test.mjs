@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { freshUser, Relay } from "../e2e/harness.mjs";
+import { freshUser, Relay, until } from "../e2e/harness.mjs";
 import { apps, forDevices, Workshop } from "./apps.mjs";
 import { twoDevices, twoTabs } from "./devices.mjs";
 import * as engines from "./engines/index.mjs";
@@ -30,6 +30,9 @@ before(async () => {
 after(() => Promise.all([workshop.close(), node?.close(), relay?.close(), ...Object.values(running).map((engine) => engine.close())]));
 
 for (const { title } of apps) report.row(title);
+/** The other device of every app. */
+const UNDER_NODE = "a device under Node, beside each of these";
+report.row(UNDER_NODE);
 
 describe("one engine", { concurrency: true }, () => {
   for (const name of engines.names) {
@@ -85,8 +88,11 @@ async function tryApp(engine, app) {
     await page.add("from the page");
     await page.shows("from the page");
     await page.settled();
-    await other.add("from another device");
-    await page.shows("from another device", "from the page");
+    await report.watch(UNDER_NODE, [engine.name], async () => {
+      await until("the page's row to be under Node", async () => (await other.rows()).join() === "from the page", () => other.rows());
+      await other.add("from another device");
+      await page.shows("from another device", "from the page");
+    });
     page.assertClean();
   } finally {
     await Promise.allSettled([page.close(), other.close()]);
