@@ -2,7 +2,7 @@
 import { Window } from "happy-dom";
 
 const window = new Window({ url: "https://app.test/" });
-for (const name of ["document", "navigator", "Node", "Text", "Comment", "Element", "HTMLElement", "SVGElement", "MathMLElement", "ShadowRoot", "Event", "CustomEvent", "MutationObserver"]) {
+for (const name of ["document", "navigator", "Node", "Text", "Comment", "Element", "HTMLElement", "HTMLIFrameElement", "SVGElement", "MathMLElement", "ShadowRoot", "Event", "CustomEvent", "MutationObserver"]) {
   globalThis[name] ??= window[name];
 }
 globalThis.window ??= globalThis;

@@ -35,9 +35,9 @@ async function render(component, props = {}, { strict = false } = {}) {
 }
 
 async function device(relay, name) {
-  const db = await openWith(T);
-  const client = new crsqliteSync.SyncClient({ db, transport: relay.transport(name), remoteId: "test" });
-  return { db, client };
+  const [db, transport] = [await openWith(T), relay.transport(name)];
+  const client = new crsqliteSync.SyncClient({ db, transport, remoteId: "test" });
+  return { db, client, transport };
 }
 
 /** A component that shows a query, and every result that it was rendered with. */
@@ -51,25 +51,25 @@ function list(seen = []) {
   return { List, seen };
 }
 
-function Status({ client, seen = [] }) {
+function Status({ client }) {
   const { state, pendingChanges } = useSyncStatus(client);
-  seen.push(pendingChanges);
   return `${state} ${pendingChanges}`;
 }
 
 test("the status is there from the first rendering, follows the client, and needs none", async () => {
   const relay = new PlainRelay();
-  const [{ db, client }, other] = [await device(relay, "a"), await device(relay, "b")];
+  const [{ db, client, transport }, other] = [await device(relay, "a"), await device(relay, "b")];
   await other.client.start(); // somebody who answers, so that this one is soon up to date
   const page = await render(Status, { client: undefined });
   assert.equal(page.container.textContent, "stopped 0");
-  const seen = [];
-  await page.show({ client, seen });
+  await page.show({ client });
   assert.equal(page.container.textContent, "stopped 0");
   await act(() => client.start());
   await until(() => page.container.textContent === "live 0");
+  await act(async () => transport.cut());
   await act(() => db.exec("INSERT INTO t VALUES (1, 1)"));
-  await until(() => seen.includes(1));
+  await until(() => page.container.textContent === "connecting 1");
+  await act(() => transport.connect());
   await until(() => page.container.textContent === "live 0");
   await page.show({ client: null });
   assert.equal(page.container.textContent, "stopped 0");
