@@ -30,6 +30,9 @@ pub use http::HttpTransport;
 pub use validate::{SyncResponseValidationError, pull_result, push_result};
 pub use ws::WsTransport;
 
+#[global_allocator]
+static ALLOCATOR: rlsf::GlobalTlsf = rlsf::GlobalTlsf::new();
+
 /// Leaves out the rule of this name, or none without a name; false where no rule is called that.
 #[cfg(feature = "mutants")]
 #[wasm_bindgen(js_name = leaveOut)]
