@@ -176,8 +176,11 @@ fn named(raw: &Path) -> Result<String> {
 fn wasm_opt(ws: &Workspace, from: &Path, to: &Path) -> Result<Expression> {
     let script = ws.path(TOOLS).join("node_modules/binaryen/bin/wasm-opt");
     // Measured in brotli bytes: -Os folds what brotli would have folded better, and costs 4 kB more.
-    let flags = ["-O1", "--shrink-level=1", "--dealign", "--low-memory-unused", "--dae-optimizing", "-o"]
-        .map(OsStr::new);
+    let flags = ["-O1", "--shrink-level=1", "--dealign", "--low-memory-unused", "--dae-optimizing"];
+    // First of all, and only what is hardly longer than a call of it: LLVM's own inliner leaves many such.
+    let inlining = "--inlining --always-inline-max-function-size 4 --flexible-inline-max-function-size 0 \
+                    --one-caller-inline-max-function-size 0";
+    let flags = inlining.split_whitespace().chain(flags).chain(["-o"]).map(OsStr::new);
     npm::node(&script, [from.as_os_str()].into_iter().chain(flags).chain([to.as_os_str()]))
 }
 

@@ -11,6 +11,12 @@ use crate::workspace::{CLIENT, RELAY, Workspace, cargo};
 
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
+/// LLVM likes to inline what is called in one place only, at almost any length, but in long functions every local has a
+/// longer and rarer number, which compresses badly. All costs a hundred times as high: that bonus counts for a hundredth,
+/// and everything else is weighed as before.
+const NO_LONG_FUNCTIONS: &str =
+    "-Cllvm-args=-inline-instr-cost=500 -inline-call-penalty=2500 -inline-threshold=500";
+
 /// Makes sure that Rust can compile for the browser.
 pub(crate) fn ensure_target() -> Result<()> {
     let folder =
@@ -35,7 +41,8 @@ pub(crate) fn wasm_tools(ws: &Workspace) -> Result<PathBuf> {
 pub(crate) fn client_wasm(ws: &Workspace) -> Result<PathBuf> {
     let build = cmd!(cargo(), "build", "--quiet", "--lib", "--profile", "wasm", "--target", TARGET);
     let wasm = ws.raw_wasm();
-    let build = build.dir(ws.root()).env("CARGO_ENCODED_RUSTFLAGS", without_paths(ws));
+    let flags = [without_paths(ws)?, vec![NO_LONG_FUNCTIONS.to_owned()]].concat().join("\u{1f}");
+    let build = build.dir(ws.root()).env("CARGO_ENCODED_RUSTFLAGS", flags);
     run::quiet(&patience("the client for the browser", &wasm), &build)?;
     Ok(wasm)
 }
@@ -52,17 +59,16 @@ pub(crate) fn client_with_mutants(ws: &Workspace) -> Result<PathBuf> {
 }
 
 /// What is shipped tells nobody where it was built: panic messages name source files.
-fn without_paths(ws: &Workspace) -> String {
+fn without_paths(ws: &Workspace) -> Result<Vec<String>> {
     let home = |name: &str| std::env::var(name).map(PathBuf::from).ok();
     let cargo_home = home("CARGO_HOME")
         .or_else(|| home("HOME").or_else(|| home("USERPROFILE")).map(|home| home.join(".cargo")));
+    // Where the sources of std are installed, rustc names them where they lie.
+    let sysroot = cmd!("rustc", "--print", "sysroot").dir(ws.root()).read().context("asking rustc")?;
+    let std = Path::new(&sysroot).join("lib/rustlib/src/rust");
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    cargo_home
-        .iter()
-        .map(|from| remap(from, "/cargo"))
-        .chain([remap(ws.root(), "/crsqlite-sync")])
-        .collect::<Vec<_>>()
-        .join("\u{1f}")
+    let cargo_home = cargo_home.iter().map(|from| remap(from, "/cargo"));
+    Ok(cargo_home.chain([remap(&std, "/rust"), remap(ws.root(), "/crsqlite-sync")]).collect())
 }
 
 /// Builds the relay. In the dev profile: it is ready in half the time and quick enough for a demo and for tests.
