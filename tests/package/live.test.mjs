@@ -243,6 +243,20 @@ test("the caller may name the tables", async () => {
   off();
 });
 
+test("where every write counts, bookkeeping does not", async () => {
+  const { db, calls, write } = scripted({ reads: [["t"], [null]] });
+  const off = liveQuery(db, null, "SELECT").subscribe(() => {});
+  calls[0].resolve([]);
+  await task();
+  for (const table of ["crsqlite_sync_state", "t__crsql_pks", "crsql_tracked_peers", "sqlite_sequence"]) write(table);
+  await task();
+  await task();
+  assert.equal(calls.length, 1);
+  write("other");
+  await until(() => calls.length === 2);
+  off();
+});
+
 test("where SQLite cannot say what a statement reads, every write counts", async () => {
   const { db, calls, write } = scripted();
   db.execA = () => Promise.reject(new Error("no such table: bytecode"));

@@ -26,14 +26,13 @@ async function compile(typescript, module, moduleResolution, ...paths) {
   return stdout;
 }
 
-const compilers = { typescript: "the newest TypeScript", "typescript-5": "TypeScript 5.2" };
+// How 5.2 and others find the entries in every other way, surface.test.mjs asks.
+const compilers = [["typescript", "nodenext"], ["typescript", "bundler"], ["typescript-5", "bundler"]];
 describe("a strict app of every entry compiles", { concurrency: true }, () => {
-  for (const [typescript, name] of Object.entries(compilers)) {
-    for (const [module, moduleResolution] of [["nodenext", "nodenext"], ["esnext", "bundler"]]) {
-      test(`with ${name}, moduleResolution ${moduleResolution}`, async () => {
-        assert.equal(await compile(typescript, module, moduleResolution, ...paths), "");
-      });
-    }
+  for (const [typescript, resolution] of compilers) {
+    test(`with ${typescript === "typescript" ? "the newest TypeScript" : "TypeScript 5.2"}, moduleResolution ${resolution}`, async () => {
+      assert.equal(await compile(typescript, resolution === "bundler" ? "esnext" : resolution, resolution, ...paths), "");
+    });
   }
 });
 

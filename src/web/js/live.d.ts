@@ -25,7 +25,7 @@ export function liveQuery<Row extends object = Record<string, any>>(
 export interface LiveQueryOptions {
   /**
    * The tables whose writes count, as their CREATE statements spell them. Default: those that the statement reads, views
-   * resolved; every table where it also reads a virtual one (`json_each` is one) or SQLite cannot tell.
+   * resolved; every table of the app where it also reads a virtual one (`json_each` is one) or SQLite cannot tell.
    */
   tables?: readonly string[] | undefined;
 }

@@ -6,9 +6,12 @@ const READS =
   "SELECT DISTINCT CASE WHEN opcode <> 'VOpen' AND p3 = 0 THEN (SELECT tbl_name FROM sqlite_schema WHERE rootpage = p2) END " +
   "FROM bytecode(?) WHERE opcode IN ('OpenRead', 'ReopenIdx', 'VOpen')";
 
+// What SQLite, cr-sqlite and the client write for themselves, all the time.
+const INTERNAL = /^(sqlite|crsql|crsqlite_sync)_|__crsql_/;
+
 export function liveQuery(db, client, sql, bind = [], { tables } = {}) {
   const listeners = new Set();
-  let reads = tables && new Set(tables); // undefined while it is not known, null where it cannot be: then any write counts
+  let reads = tables && new Set(tables); // undefined while not known, null where it cannot be: any write of the app counts
   let watch; // what runs while somebody listens; one that has ended tells nothing any more
   let current = { data: undefined, error: undefined, loading: true, refresh };
 
@@ -17,7 +20,7 @@ export function liveQuery(db, client, sql, bind = [], { tables } = {}) {
   }
 
   function wrote(mine, table) {
-    if (!mine.due && (reads?.has(table) ?? true)) soon(mine);
+    if (!mine.due && (reads ? reads.has(table) : !INTERNAL.test(table))) soon(mine);
   }
 
   // In a task of its own: a burst of writes, each in a task, is read once and again at its end. Never two runs at once, so
