@@ -2,8 +2,8 @@
 // device. Each scenario has a relay of its own, because relays are killed here.
 
 import assert from "node:assert/strict";
-import { freshUser, Relay, until } from "../e2e/harness.mjs";
-import { Link } from "./stage/link.mjs";
+import { freshUser, until } from "../e2e/harness.mjs";
+import { Link, startRelay } from "./stage/link.mjs";
 import { Visit } from "./stage/visit.mjs";
 
 /** What a browser says of a socket that was cut. Nothing else may stand on the console. */
@@ -63,7 +63,7 @@ export async function twoTabs(app, engine) {
 }
 
 async function withDevices(scenario) {
-  const relay = await Relay.start();
+  const relay = await startRelay();
   const user = freshUser();
   const [visits, links] = [[], []];
   const device = async (app, engine, name, link) => {

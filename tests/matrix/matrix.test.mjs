@@ -4,14 +4,14 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { freshUser, Relay, until } from "../e2e/harness.mjs";
+import { freshUser, until } from "../e2e/harness.mjs";
 import { apps, forDevices, Workshop } from "./apps.mjs";
 import { twoDevices, twoTabs } from "./devices.mjs";
 import * as engines from "./engines/index.mjs";
 import { tryPolicy } from "./policy.mjs";
 import { Report } from "./report.mjs";
 import { install } from "./stage/install.mjs";
-import { Link } from "./stage/link.mjs";
+import { Link, startRelay } from "./stage/link.mjs";
 import { NodeApp } from "./stage/node.mjs";
 import { Visit } from "./stage/visit.mjs";
 
@@ -24,7 +24,7 @@ let node;
 before(async () => {
   await install();
   workshop.begin();
-  relay = await Relay.start();
+  relay = await startRelay();
   node = await NodeApp.start();
 });
 after(() => Promise.all([workshop.close(), node?.close(), relay?.close(), ...Object.values(running).map((engine) => engine.close())]));

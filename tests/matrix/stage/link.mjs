@@ -4,6 +4,11 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { connect } from "node:net";
+import { Relay } from "../../e2e/harness.mjs";
+import { here } from "./programs.mjs";
+
+/** A relay that serves no pages: the apps have servers of their own. */
+export const startRelay = () => Relay.start(here("apps/policy"));
 
 export class Link {
   #relay;
