@@ -1,6 +1,8 @@
 //! `cargo xtask ready`, which is what CI runs, and `cargo xtask sim`.
 //! Decides which checks there are and their order (quickest first). Called by `main`.
 
+use std::thread;
+
 use anyhow::{Result, bail};
 use duct::{Expression, cmd};
 
@@ -12,6 +14,26 @@ use crate::workspace::{CLIENT, Workspace, cargo};
 /// Every check, also after one of them failed: CI answers once, with all there is to mend.
 pub(crate) fn ready(ws: &Workspace) -> Result<()> {
     rust::ensure_target()?;
+    let failed = thread::scope(|scope| {
+        // One waits for the network, the other for the processor.
+        let fetching = scope.spawn(|| suites::fetch(ws));
+        let failed = lints(ws);
+        fetching.join().map_err(|_| anyhow::anyhow!("the thread that fetches panicked"))?;
+        failed
+    })?;
+    let tested = suites::test(ws, &[]);
+    if failed.is_empty() {
+        return tested;
+    }
+    bail!(
+        "failed: {}{}",
+        failed.join(", "),
+        tested.err().map(|error| format!("; {error:#}")).unwrap_or_default()
+    )
+}
+
+/// What can be said without running anything, and the names of what failed.
+fn lints(ws: &Workspace) -> Result<Vec<&'static str>> {
     let root = ws.root();
     let mut failed = Vec::new();
     let mut check = |what: &'static str, command: Expression| {
@@ -33,16 +55,7 @@ pub(crate) fn ready(ws: &Workspace) -> Result<()> {
             "cargo-deny is not installed: licenses and advisories are not checked (cargo install cargo-deny)",
         );
     }
-
-    let tested = suites::test(ws, &[]);
-    if failed.is_empty() {
-        return tested;
-    }
-    bail!(
-        "failed: {}{}",
-        failed.join(", "),
-        tested.err().map(|error| format!("; {error:#}")).unwrap_or_default()
-    )
+    Ok(failed)
 }
 
 /// Many random worlds in one go, or one of them again with its story told.

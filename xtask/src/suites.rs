@@ -41,6 +41,17 @@ pub(crate) enum Suite {
 /// The tests of the apps, with their own tools from npm.
 const MATRIX: &str = "tests/matrix";
 
+/// Brings ahead of time what the suites take from the network. Whatever does not come is asked for again by the suite that
+/// needs it, which fails if it has to.
+pub(crate) fn fetch(ws: &Workspace) {
+    let database = || if cfg!(unix) { postgres::ensure().map(drop) } else { Ok(()) };
+    let system = || browser::ensure_all().map(drop).and_then(|()| database());
+    let packages = || npm::install(ws, TOOLS).and_then(|()| npm::install(ws, MATRIX));
+    for error in [system(), packages()].into_iter().filter_map(Result::err) {
+        run::step(&format!("not there yet: {error:#}"));
+    }
+}
+
 /// The matrix alone. `write` puts its table into the README.
 pub(crate) fn only_matrix(ws: &Workspace, write: bool) -> Result<()> {
     told(vec![(Suite::Matrix, matrix(ws, write))])
