@@ -22,6 +22,7 @@ export async function twoDevices(app, first, second) {
     await bothOffline(one, two);
     await one.edit("a", "a, edited there");
     await one.add("c");
+    await one.shows("a, edited there", "b", "c");
     await two.edit("a", "a, edited here");
     await two.edit("b", "b, edited here");
     await two.remove("b, edited here");
@@ -35,6 +36,7 @@ export async function twoDevices(app, first, second) {
 
     await relay.kill();
     await one.add("e, while the relay was dead");
+    await one.shows(...rows, "e, while the relay was dead");
     await two.becomes("offline", "connecting");
     await relay.start();
     await two.shows(...rows, "e, while the relay was dead");
