@@ -280,10 +280,14 @@ export class DeviceOnPage {
     return this.page.evaluate((name) => window.demo.devices[name].recorded, this.name);
   }
 
+  /** By its key: while it is looked for, another one may come before it. */
   async #row(title) {
-    const index = (await this.titles()).indexOf(title);
-    if (index < 0) throw new Error(`${this.name} shows no task "${title}"`);
-    return this.card.locator(".task").nth(index);
+    const ids = await this.card.locator(".task").evaluateAll(
+      (rows, title) => rows.filter((row) => row.querySelector(".task-title").value === title).map((row) => row.dataset.id),
+      title,
+    );
+    if (ids.length === 0) throw new Error(`${this.name} shows no task "${title}"`);
+    return this.card.locator(`.task[data-id="${ids[0]}"]`);
   }
 }
 
