@@ -114,11 +114,12 @@ export class DeviceCard {
     if (!device) return;
     const now = Date.now();
     const part = this.#part;
+    this.#progress.status(status, now);
     this.root.dataset["online"] = String(device.online);
     part<HTMLInputElement>("online").checked = device.online;
     part("badge").dataset["state"] = status.state;
     setText(part("state"), stateWord(status.state));
-    setText(part("sentence"), sentence(device, now));
+    setText(part("sentence"), sentence(device, this.#progress.receiving, now));
     setText(part("pending"), status.pendingChanges.toLocaleString("en"));
     part("pending-fact").dataset["waiting"] = String(status.pendingChanges > 0);
     setText(part("synced"), synced(status, now));
@@ -128,7 +129,6 @@ export class DeviceCard {
     part<HTMLSelectElement>("protocol").disabled = !device.online;
     part<HTMLButtonElement>("fill").disabled = this.#working;
     part<HTMLButtonElement>("clear").disabled = this.#working;
-    this.#progress.status(status, now);
     this.#problems?.show(status);
   }
 }

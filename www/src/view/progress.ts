@@ -25,6 +25,11 @@ export class ProgressLine {
     this.#words = part("work-words");
   }
 
+  /** Many changes have come, and may not all be applied yet: the client tells no end of that. */
+  get receiving(): boolean {
+    return this.#received.changes - this.#received.since >= WORTH_SHOWING;
+  }
+
   work(work: Work | undefined): void {
     this.#work = work;
   }

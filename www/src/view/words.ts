@@ -46,7 +46,7 @@ export function reasonWords(reason: string | undefined): string {
 }
 
 /** One sentence under the badge: what is going on, why, and what becomes of edits made now. */
-export function sentence({ client, reason, online, link }: Device, now: number): string {
+export function sentence({ client, reason, online, link }: Device, receiving: boolean, now: number): string {
   const { status } = client;
   const waiting = status.pendingChanges;
   const kept = "Edits are kept here.";
@@ -56,7 +56,7 @@ export function sentence({ client, reason, online, link }: Device, now: number):
       if (waiting > 0) return `Sending ${count(waiting, "change")}.`;
       if (link.quality === "silent") return "Nothing gets through, and nobody knows yet.";
       if (link.quality === "slow") return `In step, over a slow link: ${SLOW_MS} ms more in each direction.`;
-      return "In step with the relay.";
+      return receiving ? "Applying what has come." : "In step with the relay.";
     case "catching-up":
       return link.quality === "silent" ? "Connected again, and still hearing nothing." : "Fetching what happened elsewhere.";
     case "connecting":
