@@ -114,16 +114,20 @@ test("another user’s token stops the devices, and each way out leads out", asy
     for (const device of [left, right]) await device.waitFor(({ state, reason }) => state === "failed" && reason === "account-changed");
     assert.match(await left.card.locator(".problem").innerText(), new RegExp(`account-changed: .* synced as “${user}”, .* “home”`));
   };
+  const going = async () => {
+    for (const device of [left, right]) await device.waitFor(({ state }) => state === "live");
+    await page.settled();
+  };
   await asAnother();
   await left.add("Written meanwhile");
   await left.card.getByRole("button", { name: `Sign in as ${user} again` }).click();
-  await page.settled();
+  await going();
   await right.waitForTitles(["Ours", "Written meanwhile"]);
   assert.equal(await page.page.locator(".problem").count(), 0);
 
   await asAnother();
   for (const device of [left, right]) await device.card.getByRole("button", { name: "Merge them into home’s" }).click();
-  await page.settled();
+  await going();
   const other = await stage.visit({ user: "home", device: "theirs" });
   await until("home to have them", async () => (await other.device.titles()).includes("Ours"));
   assert.deepEqual([...page.problems, ...other.problems], []);
