@@ -10,12 +10,10 @@ mod surroundings;
 mod tests;
 mod watch;
 
-use std::time::Duration;
-
 pub use backoff::LONGEST;
 pub use io::{AskId, Config, ConnectError, Doubt, Input, Output, Phase, SocketId, Status};
 
-use super::clock::Now;
+use super::clock::{Duration, Now};
 use crate::queue::Queue;
 use crate::wire::CloseCode;
 use backoff::Backoff;

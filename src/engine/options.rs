@@ -2,7 +2,7 @@
 //! over what JavaScript can hand in, never over objects and functions, and knows no class.
 //! Called by the constructors' parsers in `web`.
 
-use std::time::Duration;
+use crate::engine::clock::Duration;
 
 /// Nobody lives to see the end of what is longer, and no clock overflows by what is shorter.
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -101,7 +101,7 @@ pub fn pause(name: &str, given: &Given, otherwise: f64) -> Result<Option<Duratio
 /// Milliseconds; `None` (no limit) for 0 and for what nobody lives to see.
 #[must_use]
 pub fn duration(ms: f64) -> Option<Duration> {
-    let duration = Duration::try_from_secs_f64(ms / 1000.0).ok()?;
+    let duration = Duration::from_ms(ms)?;
     (!duration.is_zero() && duration < CENTURY).then_some(duration)
 }
 

@@ -5,9 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use super::clock::Now;
+use super::clock::{Duration, Now};
 use super::link::Phase;
 use super::requests::Kind;
 use super::retry::{self, Verdict};

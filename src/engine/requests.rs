@@ -1,9 +1,7 @@
 //! The requests of the push-pull protocol that wait for an answer. Decides whose an answer is, whether it is of the
 //! right type, and what has timed out. Never holds a promise: numbers stand for them. Called by `web::ws`.
 
-use std::time::Duration;
-
-use super::clock::Now;
+use super::clock::{Duration, Now};
 
 /// What was asked, and so which answer fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,7 @@
 //! status, each answer with its reason. Never waits and never counts: that is [`super::link`]'s.
 //! Called by [`super::link`] and by the HTTP transport.
 
-use std::time::Duration;
-
+use crate::engine::clock::Duration;
 use crate::text;
 use crate::wire::CloseCode;
 

@@ -14,7 +14,6 @@ mod waiters;
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
@@ -32,6 +31,7 @@ use super::options::Options;
 use super::store::JsStore;
 use super::timer::{self, Timer};
 use super::transport::{Said, read_status};
+use crate::engine::clock::Duration;
 use crate::engine::replica::{Config, ConnId, Event, Input, JobId, Output, Problem, Replica, State, Status};
 use crate::engine::store::{KeptRow, List, Store, StoreError};
 use crate::engine::txn::{self, Job};

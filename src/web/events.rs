@@ -131,10 +131,7 @@ pub(super) fn status_object(status: &Status, instead: Option<(State, Option<&str
         ("quarantined", count(status.quarantined)),
         ("rejected", count(status.rejected)),
         ("retryAt", status.retry_at.map_or(JsValue::UNDEFINED, |at| timer::wall_at(at, now).into())),
-        (
-            "roundTripMs",
-            status.round_trip.map_or(JsValue::UNDEFINED, |time| (time.as_secs_f64() * 1000.0).into()),
-        ),
+        ("roundTripMs", status.round_trip.map_or(JsValue::UNDEFINED, |time| time.as_ms().into())),
         ("progress", progress),
     ])
 }

@@ -3,12 +3,11 @@
 //! that a machine told `now()` always finds due what a timer was set for. Called by the drivers.
 
 use std::cell::Cell;
-use std::time::Duration;
 
 use js_sys::{Date, Function};
 use wasm_bindgen::prelude::*;
 
-use crate::engine::clock::Now;
+use crate::engine::clock::{Duration, Now};
 
 #[wasm_bindgen]
 extern "C" {
@@ -74,7 +73,7 @@ pub fn now() -> Now {
 /// Milliseconds from now until a deadline, 0 when it has passed; never short of it.
 #[must_use]
 pub fn ms_until(deadline: Duration, now: Now) -> f64 {
-    (deadline.saturating_sub(now.at).as_secs_f64() * 1000.0).ceil()
+    deadline.saturating_sub(now.at).as_ms().ceil()
 }
 
 /// The wall clock at a deadline, for people.

@@ -1,12 +1,10 @@
 //! The structural binding of a `MessageTransport` or a `SyncTransport` (types.d.ts), ours or the app's own, and what its
 //! states mean to the replica. Decides nothing about connecting. Called by the driver.
 
-use std::time::Duration;
-
 use js_sys::{Function, Reflect};
 use wasm_bindgen::prelude::*;
 
-use crate::engine::clock::Now;
+use crate::engine::clock::{Duration, Now};
 use crate::engine::options;
 use crate::engine::replica::LinkState;
 

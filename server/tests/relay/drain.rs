@@ -30,7 +30,7 @@ async fn connections_are_closed_one_after_the_other_and_come_back_as_far_apart()
     let ended = tokio::spawn(relay.begin_stop());
     let watched = join_all(devices.into_iter().map(async |mut device| {
         let (code, reason) = device.closed().await;
-        (began.elapsed(), code, stated_delay(&reason))
+        (began.elapsed(), code, stated_delay(&reason).map(Duration::from))
     }));
     let strangers = async {
         // As soon as it has begun: whoever asks is told to go elsewhere.
@@ -41,7 +41,7 @@ async fn connections_are_closed_one_after_the_other_and_come_back_as_far_apart()
         let mut late = Device::connect(address, &[("Cookie", &cookie)], 2).await;
         let (code, reason) = late.closed().await;
         assert_eq!(code, 1013);
-        let back = began.elapsed() + stated_delay(&reason).unwrap();
+        let back = began.elapsed() + Duration::from(stated_delay(&reason).unwrap());
         assert!(back >= DRAIN, "a newcomer is told to wait for the end: {back:?}");
         assert_eq!(http(address, "GET", "/health", "").await.0, 200);
     };

@@ -1,9 +1,7 @@
 //! How long to wait before the next attempt. Decides the delay and when to give up; what counts as proof of health
 //! is the link's to say. Used by [`super::Link`].
 
-use std::time::Duration;
-
-use crate::engine::clock::Jitter;
+use crate::engine::clock::{Duration, Jitter};
 
 /// No wait is longer, jitter included.
 pub const LONGEST: Duration = Duration::from_secs(300);
@@ -39,7 +37,7 @@ impl Backoff {
     /// How far attempts must be apart that do not wait their turn, because something says that now is a good
     /// moment: such words are cheap, so the longer nothing helps the less they count.
     pub(super) fn spacing(&self) -> Duration {
-        (if self.attempts > EAGER { self.base.saturating_mul(10) } else { self.base }).min(LONGEST)
+        (if self.attempts > EAGER { self.base * 10 } else { self.base }).min(LONGEST)
     }
 
     /// Books one more attempt: the wait before it, or `None` when there were enough.
@@ -50,8 +48,7 @@ impl Backoff {
         self.attempts = self.attempts.saturating_add(1);
         let growth = 1.5_f64.powi(i32::try_from(self.attempts - 1).unwrap_or(i32::MAX));
         let jitter = 0.75 + self.jitter.unit() / 2.0;
-        let seconds = (self.base.as_secs_f64() * growth * jitter).min(LONGEST.as_secs_f64());
-        Some(Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST))
+        Some(self.base.mul_f64(growth * jitter).min(LONGEST))
     }
 }
 
@@ -65,12 +62,12 @@ mod tests {
             let mut backoff = Backoff::new(Duration::from_secs(3), 0, seed);
             let mut nominal = 3.0;
             for _ in 0..40 {
-                let wait = backoff.next().unwrap().as_secs_f64();
+                let wait = backoff.next().unwrap().as_ms() / 1000.0;
                 assert!(
-                    wait >= (nominal * 0.75_f64).min(300.0) - 1e-9,
+                    wait >= (nominal * 0.75_f64).min(300.0) - 1e-6,
                     "seed {seed}: {wait} under {nominal}"
                 );
-                assert!(wait <= (nominal * 1.25_f64).min(300.0) + 1e-9, "seed {seed}: {wait} over {nominal}");
+                assert!(wait <= (nominal * 1.25_f64).min(300.0) + 1e-6, "seed {seed}: {wait} over {nominal}");
                 nominal *= 1.5;
             }
         }

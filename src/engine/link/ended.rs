@@ -1,10 +1,8 @@
 //! What follows when an attempt or a connection has ended: the verdict, the wait, the question for new credentials.
 //! Never decides that a living socket must go. Called by [`Link::handle`] and its other parts.
 
-use std::time::Duration;
-
 use super::{AskId, ConnectError, LONGEST, Link, Output, PROVEN_AFTER, SocketId, State};
-use crate::engine::clock::Now;
+use crate::engine::clock::{Duration, Now};
 use crate::engine::retry::{self, Judgement, Verdict};
 use crate::wire::CloseCode;
 

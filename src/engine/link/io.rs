@@ -1,8 +1,7 @@
 //! What goes into a link and what comes out: the surface between its decisions and a real socket.
 //! Decides nothing itself. Spoken by [`super::Link`] and its driver, `web::ws`.
 
-use std::time::Duration;
-
+use crate::engine::clock::Duration;
 use crate::wire::CloseCode;
 
 /// A socket's number, never used twice. A late event of a dead socket names a number that is no longer ours.

@@ -1,11 +1,9 @@
 //! What a link does about the world around it: network, page, sleep, silence. Decides when a socket is doubted, when
 //! it is given up, and when an attempt need not wait its turn. Called by [`Link::handle`] only.
 
-use std::time::Duration;
-
 use super::watch::Finding;
 use super::{Doubt, LONGEST, Link, Output, PROVEN_AFTER, State};
-use crate::engine::clock::Now;
+use crate::engine::clock::{Duration, Now};
 
 impl Link {
     pub(super) fn online(&mut self, now: Now) {

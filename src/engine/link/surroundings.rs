@@ -1,10 +1,8 @@
 //! What is known of the device and the page around a link: network, visibility, and whether time has jumped.
 //! Decides what counts as a jump; never what follows. Used by [`super::Link`].
 
-use std::time::Duration;
-
 use super::watch::Rhythm;
-use crate::engine::clock::Now;
+use crate::engine::clock::{Duration, Now};
 
 /// Time that passed without us: a timer so late, a wall clock so far ahead, a page so long unseen.
 const ABSENCE: Duration = Duration::from_secs(20);
@@ -29,7 +27,7 @@ impl Surroundings {
     }
 
     pub(super) fn rhythm(&self) -> Rhythm {
-        let heartbeat = self.rhythm.heartbeat.map(|heartbeat| heartbeat.saturating_mul(self.factor()));
+        let heartbeat = self.rhythm.heartbeat.map(|heartbeat| heartbeat * self.factor());
         Rhythm { heartbeat, patience: self.rhythm.patience }
     }
 

@@ -10,9 +10,9 @@ mod table;
 mod walks;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use super::*;
+use crate::engine::clock::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

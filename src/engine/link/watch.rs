@@ -1,7 +1,7 @@
 //! Whether the peer behind an open socket is still there: silence, doubt, a deadline. Decides when it is made to
 //! speak and when it is given up; never what follows from that. Used by [`super::Link`], one per open socket.
 
-use std::time::Duration;
+use crate::engine::clock::Duration;
 
 /// A timer that comes so late has let events pile up behind it.
 const LATE: Duration = Duration::from_secs(1);

@@ -1,12 +1,11 @@
 //! Who is to be asked, and when again. Decides the pace: one request per site outstanding, repeated with backoff,
 //! and gaps of one site lead to a request at most once in a while.
 
-use std::time::Duration;
-
 use super::conn::Mode;
 use super::digest::Pair;
 use super::jobs::Task;
 use super::{Problem, Replica};
+use crate::engine::clock::Duration;
 use crate::engine::txn::What;
 use crate::sorted::SortedMap;
 use crate::wire::{Body, Cursor, MAX_DB_VERSION, Run, SiteId, SyncRequest};

@@ -1,13 +1,12 @@
 //! What is known of one connection and dies with it: what was asked, what was seen, and which kind of relay is at
 //! the other end. Decides when the kind is settled.
 
-use std::time::Duration;
-
 use super::ask::{Asked, Asks};
 use super::plain::Plain;
 use super::records::Records;
 use super::upload::Upload;
 use super::{CallId, ConnId};
+use crate::engine::clock::Duration;
 use crate::engine::store::Budget;
 use crate::queue::Queue;
 use crate::sorted::SortedMap;

@@ -2,12 +2,11 @@
 //! a beat. Decides when, and what follows where somebody else holds something else; a proof never moves a cursor.
 //! Sums are read in slices that leave most of the time to others, and stay known until the head moves.
 
-use std::time::Duration;
-
 use super::ask::Target;
 use super::conn::Mode;
 use super::jobs::Task;
 use super::{Event, Output, Problem, Replica};
+use crate::engine::clock::Duration;
 use crate::engine::store::Budget;
 use crate::engine::txn::{KeyPlace, Scope, What};
 use crate::wire::{Cursor, Digest, Run, TableDigest};
@@ -321,7 +320,7 @@ mod tests {
         let (mut proof, mut now, mut pauses) = (Proof::default(), Duration::from_secs(1), Vec::new());
         for _ in 0..20 {
             proof.count_heal(now);
-            pauses.push((proof.heal_not_before - now).as_secs() / 60);
+            pauses.push((proof.heal_not_before - now).as_millis() / 60_000);
             now = proof.heal_not_before + PAUSE;
             proof.forget_heals(now);
         }

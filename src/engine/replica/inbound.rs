@@ -1,14 +1,13 @@
 //! What arrives: frames become tasks. Decides whom to answer, which answers are whole, and what a message may move;
 //! what an applied one leads to is `applied`'s.
 
-use std::time::Duration;
-
 use super::applied::{Answered, Chain, Pushed};
 use super::conn::Mode;
 use super::digest::Statement;
 use super::jobs::{After, Answer, Task};
 use super::upload::Upload;
 use super::{Event, MAX_QUEUED_BYTES, MAX_TASKS, Output, Problem, Replica};
+use crate::engine::clock::Duration;
 use crate::engine::txn::{Advance, Applied, Apply, Durable, Point, What};
 use crate::rules::{self, Rule};
 use crate::wire::{

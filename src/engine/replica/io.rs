@@ -1,8 +1,7 @@
 //! What goes into the replica and what comes out: the whole surface between the decisions and the world.
 //! Decides nothing itself.
 
-use std::time::Duration;
-
+use crate::engine::clock::Duration;
 use crate::engine::store::{Budget, StoreError};
 use crate::engine::txn::{Job, Outcome};
 use crate::wire::{Pk, Run, SiteId};

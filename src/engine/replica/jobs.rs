@@ -1,11 +1,10 @@
 //! The queue of transactions: what waits, what is out, and what its outcome leads to. Decides the order (first
 //! come, first served, one at a time) and what to do when the database says no.
 
-use std::time::Duration;
-
 use super::conn::Mode;
 use super::upload::{row_id, split};
 use super::{COALESCE, Event, JobId, Output, Phase, Problem, Replica, WaitId};
+use crate::engine::clock::Duration;
 use crate::engine::store::StoreError;
 use crate::engine::txn::{Acked, Applied, Apply, Job, KeyPlace, Outcome, Point, What};
 use crate::rules::{self, Rule};

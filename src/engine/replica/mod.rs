@@ -23,8 +23,6 @@ mod trace;
 mod upload;
 mod wait;
 
-use std::time::Duration;
-
 pub use io::*;
 pub use trace::Frame;
 
@@ -35,7 +33,7 @@ use self::records::Recount;
 use self::show::Counters;
 use self::trace::Trace;
 use self::wait::Wait;
-use super::clock::{Jitter, Now};
+use super::clock::{Duration, Jitter, Now};
 use super::store::Budget;
 use super::txn::{Scope, View};
 use crate::queue::Queue;

@@ -1,11 +1,10 @@
 //! Live pushes over a relay that only forwards: our own rows, chained by `baseVersion`, and the empty pushes that
 //! make a lost one noticed. Decides when each goes out.
 
-use std::time::Duration;
-
 use super::Replica;
 use super::conn::Mode;
 use super::jobs::Task;
+use crate::engine::clock::Duration;
 use crate::engine::txn::What;
 use crate::rules::{self, Rule};
 use crate::wire::{Body, SyncPush};

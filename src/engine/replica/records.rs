@@ -6,14 +6,13 @@ mod pull;
 mod push;
 mod recount;
 
-use std::time::Duration;
-
 pub(super) use self::recount::Recount;
 
 use self::pull::Round;
 use super::conn::Mode;
 use super::upload::Upload;
 use super::{CallId, ConnId, Event, Failure, LinkState, Output, Problem, Replica, State};
+use crate::engine::clock::Duration;
 use crate::engine::retry::{self, Judgement, Verdict};
 use crate::engine::store::Budget;
 use crate::wire::{CloseCode, SiteId};

@@ -1,8 +1,7 @@
 //! The status: what a user may be told, kept true after every input. Decides words only.
 
-use std::time::Duration;
-
 use super::{LinkState, Output, Phase, Progress, Replica, State, Status};
+use crate::engine::clock::Duration;
 
 /// What is counted for showing.
 #[derive(Debug, Default)]

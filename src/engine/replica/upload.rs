@@ -1,11 +1,10 @@
 //! Uploading to a relay that stores: a window of messages in the order of our clock, and what their
 //! acknowledgements allow. Decides what to send again; *uploaded* itself moves in a transaction only.
 
-use std::time::Duration;
-
 use super::conn::{Conn, Mode};
 use super::jobs::Task;
 use super::{Event, Output, Problem, Replica};
+use crate::engine::clock::Duration;
 use crate::engine::store::Budget;
 use crate::engine::txn::{Acked, What};
 use crate::queue::Queue;

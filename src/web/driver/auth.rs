@@ -3,13 +3,13 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use super::Driver;
+use crate::engine::clock::Duration;
 use crate::engine::link::{PROVEN_AFTER, QUESTIONS};
 use crate::engine::replica::{Input, LinkState, State};
 use crate::web::error::SyncError;

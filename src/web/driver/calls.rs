@@ -3,13 +3,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
 
 use js_sys::{Array, Function, JsString, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use super::Driver;
+use crate::engine::clock::Duration;
 use crate::engine::replica::{CallId, ConnId, Failure, Input, Pulled};
 use crate::web::interop::{field, has_method, object, parse_json, spawn, to_json};
 
@@ -197,7 +197,7 @@ fn failure(thrown: &JsValue) -> Failure {
     Failure {
         status: code("status"),
         close_code: code("closeCode"),
-        retry_after: number("retryAfter").and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok()),
+        retry_after: number("retryAfter").and_then(Duration::from_ms),
         needs_auth: field(thrown, "code") == "needs-auth",
         timed_out: field(thrown, "code") == "request-timeout" || field(thrown, "name") == "TimeoutError",
         message: message.unwrap_or_else(|| "the call has failed".to_owned()),

@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
@@ -11,6 +10,7 @@ use wasm_bindgen_futures::JsFuture;
 
 use super::Driver;
 use super::session::{Session, Subscription};
+use crate::engine::clock::Duration;
 use crate::engine::link::Input as Signal;
 use crate::engine::replica::{Input, LinkState, State};
 use crate::web::interop::{field, has_method, spawn, to_json};

@@ -79,10 +79,7 @@ impl Driver {
             ("batchChanges", count(options.budget.changes as u64)),
             ("batchBytes", count(options.budget.bytes as u64)),
             ("multiTab", options.shared_as.is_some().into()),
-            (
-                "pullIntervalMs",
-                pull_every.map_or(JsValue::UNDEFINED, |every| (every.as_secs_f64() * 1000.0).into()),
-            ),
+            ("pullIntervalMs", pull_every.map_or(JsValue::UNDEFINED, |every| every.as_ms().into())),
             ("onAuthRequired", options.on_auth_required.is_function().into()),
         ])
     }

@@ -6,7 +6,6 @@
 //! would do the same, so that one of the two has to stop.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
@@ -16,6 +15,7 @@ use super::Driver;
 use super::line::{Leader, Line};
 use super::link::handled;
 use super::local::sleep;
+use crate::engine::clock::Duration;
 use crate::engine::link::Input as Signal;
 use crate::engine::replica::{Input, State};
 use crate::web::error::SyncError;

@@ -79,7 +79,7 @@ fn refused(call: &Call, response: &JsValue, status: u16, text: &str) -> Ended {
         .status(status)
         .retryable(matches!(verdict, Verdict::Retry | Verdict::RetryLater));
     if let Some(delay) = retry_after {
-        error = error.retry_after(delay.as_secs_f64() * 1000.0);
+        error = error.retry_after(delay.as_ms());
     }
     match (&call.task, status) {
         (_, 401) => Ended::Unauthenticated(error),

@@ -5,6 +5,7 @@ use js_sys::Function;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
+use crate::engine::clock::Duration;
 use crate::web::timer;
 
 /// How long we work in one go.
@@ -12,7 +13,7 @@ const SLICE_MS: u64 = 8;
 
 /// When the current slice began.
 #[derive(Debug)]
-pub(super) struct Pace(std::time::Duration);
+pub(super) struct Pace(Duration);
 
 impl Pace {
     pub(super) fn start() -> Self {
@@ -21,7 +22,7 @@ impl Pace {
 
     /// Waits for a macrotask if the slice is over.
     pub(super) async fn breathe(&mut self) {
-        if timer::now().at.saturating_sub(self.0) >= std::time::Duration::from_millis(SLICE_MS) {
+        if timer::now().at.saturating_sub(self.0) >= Duration::from_millis(SLICE_MS) {
             macrotask().await;
             self.0 = timer::now().at;
         }

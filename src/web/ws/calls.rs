@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
@@ -11,6 +10,7 @@ use wasm_bindgen::prelude::*;
 use super::driver::Driver;
 use super::frames;
 use super::options::{self, Protocol};
+use crate::engine::clock::Duration;
 use crate::engine::link::{Doubt, Input, Phase, SocketId};
 use crate::engine::requests::{Expired, Kind, Match, RequestNo, Requests};
 use crate::engine::retry;
@@ -86,7 +86,7 @@ pub(super) fn closed_by(error: SyncError, close: Option<&(CloseCode, String)>) -
     let Some((code, text)) = close else { return error };
     let error = error.close_code(code.0);
     match retry::stated_delay(text) {
-        Some(delay) => error.retry_after(delay.as_secs_f64() * 1000.0),
+        Some(delay) => error.retry_after(delay.as_ms()),
         None => error,
     }
 }

@@ -8,13 +8,13 @@ mod probe;
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
-use std::time::Duration;
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 
 use super::calls::Calls;
 use super::options::{Options, Protocol};
+use crate::engine::clock::Duration;
 use crate::engine::link::{ConnectError, Input, Link, Output, Phase, SocketId};
 use crate::queue::Queue;
 use crate::web::interop::{Deferred, handled, object};

@@ -1,10 +1,9 @@
 //! The options of `WsTransport`: what is accepted, what is assumed, and a clear `bad-option` for the rest.
 //! Called by the class's constructor.
 
-use std::time::Duration;
-
 use wasm_bindgen::prelude::*;
 
+use crate::engine::clock::Duration;
 use crate::engine::link;
 use crate::engine::options::{self, attempts};
 pub(super) use crate::engine::options::{Protocol, duration};

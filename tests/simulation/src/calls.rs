@@ -1,7 +1,7 @@
 //! The calls of `push` and `pull` in a world: on their way to the server and back. Decides which are late, lost, refused,
 //! or lost after they were done.
 
-use std::time::Duration;
+use crsqlite_sync::engine::clock::Duration;
 
 use crsqlite_sync::engine::replica::{CallId, ConnId, Failure, Input, Output, Pulled};
 

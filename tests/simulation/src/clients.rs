@@ -1,7 +1,7 @@
 //! The clients of a world: starts them, feeds them inputs, carries out what they want, runs their jobs. Decides when
 //! a job runs and when its outcome arrives, never what is in it; a broken invariant of a replica ends the world.
 
-use std::time::Duration;
+use crsqlite_sync::engine::clock::Duration;
 
 use crsqlite_sync::engine::clock::Now;
 use crsqlite_sync::engine::replica::{self, Config, Input, JobId, Level, Output, RecordsConfig, Replica};
@@ -82,7 +82,7 @@ impl World {
         let timer = self.next_id;
         self.devices[n].timer = timer;
         if let Some(at) = timeout {
-            let at = u64::try_from(at.as_nanos().div_ceil(1_000_000)).unwrap();
+            let at = at.as_micros().div_ceil(1000);
             self.at(at.saturating_sub(self.now), Event::Timer { device: n, timer });
         }
         Ok(())

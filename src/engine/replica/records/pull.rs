@@ -1,9 +1,8 @@
 //! Pulls: rounds of pages from the cursor to the end. Decides when a round begins, which page is its last one, and what a
 //! page may move. Each page is applied with its cursor in one transaction before the next one is asked for.
 
-use std::time::Duration;
-
 use super::{Replica, Standing};
+use crate::engine::clock::Duration;
 use crate::engine::replica::jobs::After;
 use crate::engine::replica::trace;
 use crate::engine::replica::{CallId, ConnId, Event, Output, Problem, Pulled};

@@ -1,8 +1,7 @@
 //! After a fresh start with a server: what it shows of our rows in one complete round need not be sent again. Decides
 //! when a doubt leads to a fresh start, and which rows are there. A mistake costs traffic only: what was not seen is sent.
 
-use std::time::Duration;
-
+use crate::engine::clock::Duration;
 use crate::engine::replica::jobs::Task;
 use crate::engine::replica::{Event, Output, Problem, Replica};
 use crate::seen::Seen;
