@@ -16,8 +16,8 @@ export { clocks, exact, open, openWith, PlainRelay, SyncClient };
 /** How long a test waits for what has to come: a device that finds a gap may have asked less than 30 s before. */
 export const patience = { ms: 75_000 };
 
-// What `status.reason` may say, from the public types.
-const types = readFileSync(resolve(folder, "index.d.ts"), "utf8");
+// What `status.reason` may say, from the public types: of the source, for not every package under test carries them.
+const types = readFileSync(resolve(import.meta.dirname, "../../src/web/types.d.ts"), "utf8");
 const words = (union) => [...(types.match(new RegExp(`export type ${union} =(.+?);\n\n`, "s"))?.[1] ?? "").matchAll(/"([\w-]+)"/g)];
 const reasons = new Set(["SyncState", "DisconnectReason", "SyncReason"].flatMap(words).map(([, word]) => word));
 
