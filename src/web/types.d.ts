@@ -140,7 +140,7 @@ export interface TransportStatus {
  * When that is refused too, or this fails, the state stays "needs-auth" until `reconnect()`; also when the server takes
  * new credentials and refuses them a moment later, again and again.
  */
-export type AuthRequired = () => void | Promise<void>;
+export type AuthRequired = () => void | Promise<unknown>;
 
 /** Options of `WsTransport`. */
 export interface WsTransportOptions {

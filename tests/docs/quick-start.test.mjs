@@ -2,7 +2,9 @@
 // Vite's dev server before the relay, then built, with the relay serving the page. Beside it the recipe of a worker.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -29,10 +31,10 @@ after(async () => {
   for (const end of endings.reverse()) await end();
 });
 
-/** A relay on a free port with a database that goes with it. */
-async function relay(...args) {
+/** A relay with a database that goes with it. */
+async function relay({ port = 0, args = [] } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "crsqlite-quick-start-"));
-  const child = spawn(RELAY, ["--dev", "--listen", "127.0.0.1:0", "--database", join(folder, "relay.db"), ...args]);
+  const child = spawn(RELAY, ["--dev", "--listen", `127.0.0.1:${port}`, "--database", join(folder, "relay.db"), ...args]);
   endings.push(async () => {
     const gone = new Promise((resolve) => child.once("exit", resolve));
     child.kill("SIGKILL");
@@ -50,6 +52,16 @@ async function relay(...args) {
   });
 }
 
+/** A port where nobody listens. */
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
 /** A window, with whatever a developer would see in red. */
 async function visit(address, profile) {
   const page = await profile.newPage();
@@ -57,8 +69,7 @@ async function visit(address, profile) {
   const problems = [];
   page.on("pageerror", (error) => problems.push(error.message));
   page.on("console", (message) => {
-    // The page has no icon, and none is asked of a reader.
-    if (message.type() === "error" && !message.location().url.endsWith("/favicon.ico")) problems.push(message.text());
+    if (message.type() === "error") problems.push(message.text());
   });
   await page.goto(address);
   const shows = (...titles) =>
@@ -89,12 +100,12 @@ async function devices(origin) {
   await Promise.all([profile.close(), other.close()]);
 }
 
-/** Vite's dev server in the folder, with the quick start's configuration, before a relay of its own. */
-async function developing() {
-  const origin = await relay();
+/** Vite's dev server in the folder, with the quick start's configuration, before a relay of its own or the one at `origin`. */
+async function developing(origin) {
+  origin ??= await relay();
   for (const { file, code } of files) write(file, code.replace("http://127.0.0.1:8787", origin));
-  const { createServer } = await import("vite");
-  const server = await createServer({ root: app, logLevel: "error", server: { host: "127.0.0.1", port: 0 } });
+  const vite = await import("vite");
+  const server = await vite.createServer({ root: app, logLevel: "error", server: { host: "127.0.0.1", port: 0 } });
   endings.push(() => server.close());
   await server.listen();
   return `http://127.0.0.1:${server.httpServer.address().port}`;
@@ -103,6 +114,17 @@ async function developing() {
 test("pasted into an empty folder, it runs with Vite's dev server, and two devices hold the same", async () => {
   assert.deepEqual(files.map(({ file }) => file), ["vite.config.mjs", "index.html", "main.js"]);
   await devices(await developing());
+});
+
+test("a page that was opened before the relay runs goes on by itself when it does", async () => {
+  const port = await freePort();
+  const origin = await developing(`http://127.0.0.1:${port}`);
+  const profile = await browser.newContext();
+  const device = await visit(origin, profile);
+  await device.page.waitForFunction(() => document.querySelector("#status").textContent.startsWith("connecting"));
+  await relay({ port });
+  await device.live();
+  await profile.close();
 });
 
 test("the recipe's worker holds a device, and says what went wrong", async () => {
@@ -126,5 +148,5 @@ test("the recipe's worker holds a device, and says what went wrong", async () =>
 test("built, it runs from the relay itself", async () => {
   const { build } = await import("vite");
   await build({ root: app, logLevel: "error" });
-  await devices(await relay("--static", join(app, "dist")));
+  await devices(await relay({ args: ["--static", join(app, "dist")] }));
 });
