@@ -435,13 +435,16 @@ export type KeptRowCode =
   /** The peer that wrote it is broken. */
   | "malformed-row" | "malformed-key" | "malformed-site-id" | "version-out-of-range" | "poison-sentinel";
 
-/** One row that was kept aside. */
+/** What was kept aside: one column of one row. */
 export interface KeptRow {
   /** Site id (hex) of who sent it, or who refused it. */
   readonly peer: string;
   /** Why it was kept aside. */
   readonly code: KeptRowCode;
-  /** The row as it travels (PROTOCOL.md, "Rows"). */
+  /**
+   * As it travels (PROTOCOL.md, "Rows"): an object with `table`, `cid` (the column; "-1": that the row was deleted or made again),
+   * `val`, `pk` (the packed key in base64) and the clocks. Of a peer that is broken it may be anything.
+   */
   readonly row: unknown;
 }
 

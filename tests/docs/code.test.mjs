@@ -69,7 +69,7 @@ files(blocksIn(...TYPESCRIPT, ...JAVASCRIPT));
 test("every TypeScript block compiles, strictly", async () => {
   const blocks = blocksIn(...TYPESCRIPT);
   assert.ok(blocks.length > 0);
-  assert.equal(await compile("strict", blocks, { strict: true }), "");
+  assert.equal(await compile("strict", blocks, { strict: true, noUncheckedIndexedAccess: true }), "");
 });
 
 test("every JavaScript block is free of mistakes that an editor would show", async () => {

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { compile } from "svelte/compiler";
+import { transformWithOxc } from "vite";
 import { compileScript, parse } from "vue/compiler-sfc";
 import { blocksOf, root } from "./pages.mjs";
 import { link, write } from "./project.mjs";
@@ -23,6 +24,22 @@ async function play(name, code) {
   const page = write(`frameworks/${name}.page.js`, code);
   await promisify(execFile)(process.execPath, ["--conditions=browser", player, page], { cwd: root, timeout: 120_000 });
 }
+
+test("the component for React shows rows and status, and leaves nothing behind", async () => {
+  const { code } = await transformWithOxc(block("Tasks.tsx"), "Tasks.tsx", { jsx: { runtime: "automatic" } });
+  write("frameworks/Tasks.tsx.js", code);
+  await play("react", `
+    import { createElement } from "react";
+    import { flushSync } from "react-dom";
+    import { createRoot } from "react-dom/client";
+    import { Tasks } from "./Tasks.tsx.js";
+    export function mount(element) {
+      const root = createRoot(element);
+      flushSync(() => root.render(createElement(Tasks)));
+      return () => flushSync(() => root.unmount());
+    }
+  `);
+});
 
 test("the component for Vue shows rows and status, and leaves nothing behind", async () => {
   write("frameworks/composables.js", block("composables.js"));

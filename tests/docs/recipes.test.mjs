@@ -10,7 +10,7 @@ import { until } from "../node/harness.mjs";
 import { storingRelay } from "../node/storing.mjs";
 import { blocksOf } from "./pages.mjs";
 import { crsqliteSync } from "../package/package.mjs";
-import { app, write } from "./project.mjs";
+import { app, copy, write } from "./project.mjs";
 
 const recipe = (file) => {
   const found = blocksOf("docs/recipes.md").find((block) => block.file === file);
@@ -59,12 +59,35 @@ test("the schema is brought up from any step, once, also where two tabs do it at
   for (const db of [first, second, older]) await db.close();
 });
 
-test("the test of an app passes", async () => {
-  const file = write("run/sync.test.mjs", recipe("sync.test.mjs"));
+test("the tests of an app pass: on a database, and on a network", async () => {
+  for (const name of ["@vlcn.io/crsqlite-wasm", "fake-indexeddb"]) copy(name);
+  const files = ["sqlite.mjs", "app.test.mjs", "sync.test.mjs"].map((name) => write(`run/${name}`, recipe(name)));
   // Without what tells a test's process that it runs in a test.
   const { NODE_TEST_CONTEXT, ...env } = process.env;
-  const { stdout } = await promisify(execFile)(process.execPath, ["--test", "--test-reporter=tap", file], { cwd: app, env, timeout: 30_000 });
-  assert.match(stdout, /^# pass 1$/m);
+  const args = ["--test", "--test-reporter=tap", ...files.slice(1)];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: app, env, timeout: 30_000 });
+  assert.match(stdout, /^# pass 2$/m);
+});
+
+test("the indicator counts as people do, and says of every state what they can make of it", async () => {
+  const { words } = await load("indicator.ts");
+  const said = (status) => words({ state: "live", pendingChanges: 0, quarantined: 0, rejected: 0, progress: { received: 0, sent: 0 }, ...status });
+  assert.equal(said({}), "Up to date.");
+  assert.equal(said({ rejected: 1 }), "One change was refused by the server.");
+  assert.equal(said({ quarantined: 2 }), "2 changes need a newer version of this app.");
+  assert.equal(said({ state: "offline", pendingChanges: 2 }), "Not all is saved yet.");
+  assert.equal(said({ state: "failed", reason: "account-changed" }), "The data on this device belongs to another account.");
+  assert.match(said({ state: "failed", reason: "storage-full", pendingChanges: 1 }), /no room left on this device\. Not all is saved yet\.$/);
+  assert.equal(said({ state: "standby", reason: "needs-auth" }), said({ state: "needs-auth" }));
+  for (const state of ["stopped", "standby", "offline", "connecting", "catching-up", "live", "needs-auth", "failed"]) assert.ok(said({ state }), state);
+});
+
+test("a row that was kept aside has a line for people, whatever the row is", async () => {
+  const { describe } = await load("kept.ts");
+  const row = { table: "tasks", pk: "AQs=", cid: "title", val: "Buy milk" };
+  assert.equal(describe({ peer: "", code: "too-large", row }), 'tasks, title = "Buy milk": too-large');
+  assert.equal(describe({ peer: "", code: "refused", row: { ...row, cid: "-1", val: null } }), "tasks, the row itself: refused");
+  assert.match(describe({ peer: "", code: "malformed-row", row: null }), /malformed-row$/);
 });
 
 test("a database that could not be opened the first time gets another name, and one that could keeps it", async () => {
