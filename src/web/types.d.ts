@@ -144,7 +144,10 @@ export type AuthRequired = () => void | Promise<unknown>;
 
 /** Options of `WsTransport`. */
 export interface WsTransportOptions {
-  /** `ws:` or `wss:`; a function is asked again at every attempt. */
+  /**
+   * `ws:` or `wss:`; browsers since 2024 also take `http:`, `https:` and what is relative to the page. A function is asked again at
+   * every attempt.
+   */
   url: MaybeAsync<string>;
   /** What is spoken on the socket. Default "push-pull". */
   protocol?: "push-pull" | "relay";
@@ -340,7 +343,7 @@ export interface SyncClientOptions {
 
 /** What the client does at the moment. */
 export type SyncState =
-  /** Not started, or stopped; also where another client has taken over: "not-leading". */
+  /** Not started, or stopped; also where another client has taken over, which the error "not-leading" has told. */
   | "stopped"
   /** Another tab of this database leads; this one takes over when that ends. */
   | "standby"
@@ -546,7 +549,10 @@ export interface Diagnostics {
 export class SyncClient {
   /** Looks at the options, and does nothing else. Throws "bad-option". */
   constructor(options: SyncClientOptions);
-  /** Takes the lead if no other tab has it, connects, and keeps the database in step until `stop`. Idempotent. */
+  /**
+   * Takes the lead if no other tab has it, connects, and keeps the database in step until `stop`. Idempotent. Resolves as soon as
+   * it is known who leads, without any connection; never rejects: what goes wrong is told by `status` and "error".
+   */
   start(): Promise<void>;
   /** Lets go: the connection, the lock, the listeners on the database. Idempotent. Also by `await using client = …`. */
   stop(): Promise<void>;
@@ -589,6 +595,8 @@ export class SyncClient {
   /** Forgets what was exchanged with this remote and does it all again. For a server that has lost data without a sign. */
   resync(): Promise<void>;
 }
+
+// --------------------------------------------------------------------------------------------- transports
 
 /** A WebSocket that reconnects by itself, speaking push-pull or the relay protocol. */
 export class WsTransport {
@@ -676,6 +684,7 @@ export class HttpTransport {
 }
 
 // ------------------------------------------------------------------------------- the push-pull contract
+// Skip this unless you use ctrodb, or write a server or a transport of your own.
 
 /** What a record is called in its collection. */
 export type ID = string | number;

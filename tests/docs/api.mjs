@@ -27,6 +27,9 @@ What the package exports, entry by entry. The same words stand in its \`.d.ts\` 
 The [README](../README.md) has the quick start, [errors.md](errors.md) what to do about each error.
 `;
 
+/** What is looked for most comes first; the other chapters follow as their file has them. */
+const FIRST = ["client", "transports"];
+
 const PROPERTIES = [Kind.PropertySignature, Kind.PropertyDeclaration];
 const CALLS = [Kind.MethodSignature, Kind.MethodDeclaration, Kind.Constructor];
 
@@ -39,15 +42,11 @@ export function render() {
   const own = declared.map(({ statements }) => new Set(statements.filter(isShown).map(({ name }) => name.text)));
   // The first entry that exports a name is where links to it lead, except from another one that does.
   const entryOf = new Map(ENTRIES.flatMap(([entry], index) => [...own[index]].map((name) => [name, entry])).reverse());
-  const index = ENTRIES.map(([entry], index) => {
-    const links = [...own[index]].map((name) => `[${title(name)}](#${place(entry, name)})`);
-    return `- [${entry}](#${anchor(entry)}): ${links.join(", ")}`;
-  });
   const entries = ENTRIES.map(([entry], index) => {
     const known = (name) => (own[index].has(name) ? entry : entryOf.get(name));
-    return new Page(entry, declared[index], known).text();
+    return new Page(entry, declared[index], known);
   });
-  const page = [HEAD, index.join("\n"), "", ...entries].join("\n").replaceAll(/\n{3,}/g, "\n\n").trimEnd();
+  const page = [HEAD, ...entries.map((entry) => entry.contents()), "", ...entries.map((entry) => entry.text())].join("\n").replaceAll(/\n{3,}/g, "\n\n").trimEnd();
   return `${placed(page)}\n`;
 }
 
@@ -65,6 +64,7 @@ function placed(page) {
   return page.replaceAll(/@crsqlite-sync[\w/-]*@\w+@/g, (found) => names.get(found));
 }
 
+const upper = (chapter) => chapter[0].toUpperCase() + chapter.slice(1);
 const title = (name) => `\`${name}\``;
 const isShown = (node) => node.name !== undefined && node.kind !== Kind.VariableStatement;
 
@@ -89,19 +89,40 @@ class Page {
     Object.assign(this, { entry, source: text, statements, known });
   }
 
+  /** Chapter → what it declares, with what can be called before what it is given; "" where the file has no chapters. */
+  chapters() {
+    const chapters = new Map(FIRST.map((chapter) => [chapter, []]));
+    for (const node of this.statements.filter(isShown)) {
+      const chapter = this.chapterAt(node.end)?.name ?? "";
+      chapters.set(chapter, [...(chapters.get(chapter) ?? []), node]);
+    }
+    const called = ({ kind }) => kind === Kind.ClassDeclaration || kind === Kind.FunctionDeclaration;
+    return [...chapters]
+      .filter(([, nodes]) => nodes.length > 0)
+      .map(([chapter, nodes]) => [chapter, [...nodes.filter(called), ...nodes.filter((node) => !called(node))]]);
+  }
+
+  contents() {
+    const lines = this.chapters().map(([chapter, nodes]) => {
+      const names = [...new Set(nodes.map(({ name }) => name.text))];
+      const links = names.map((name) => `[${title(name)}](#${place(this.entry, name)})`).join(", ");
+      return chapter ? `\n  - [${upper(chapter)}](#${anchor(chapter)}): ${links}` : `: ${links}`;
+    });
+    return `- [${this.entry}](#${anchor(this.entry)})${lines.join("")}`;
+  }
+
   text() {
-    const shown = this.statements.filter(isShown);
     const from = this.entry === "crsqlite-sync" ? "" : `\n\n\`import … from "${this.entry}"\``;
     const parts = [`## ${this.entry}${from}\n\n${this.introduction()}`];
-    let [chapter, known] = ["", new Set()];
-    for (const node of shown) {
-      const next = this.chapterAt(node.end);
-      if (next && next !== chapter) parts.push(`### ${next[0].toUpperCase()}${next.slice(1)}`);
-      chapter = next ?? chapter;
-      // Overloads stand under one heading.
-      if (!known.has(node.name.text)) parts.push(`#### ${title(node.name.text)}`);
-      known.add(node.name.text);
-      parts.push(this.declaration(node));
+    for (const [chapter, nodes] of this.chapters()) {
+      if (chapter) parts.push(`### ${upper(chapter)}`, this.chapterAt(nodes[0].end).words);
+      const known = new Set();
+      for (const node of nodes) {
+        // Overloads stand under one heading.
+        if (!known.has(node.name.text)) parts.push(`#### ${title(node.name.text)}`);
+        known.add(node.name.text);
+        parts.push(this.declaration(node));
+      }
     }
     return parts.join("\n\n");
   }
@@ -114,9 +135,10 @@ class Page {
     return block ? comment(block.slice(block.indexOf("/**"))) : "";
   }
 
-  /** The last line `// ---- chapter` before the end of a declaration. */
+  /** The last line `// ---- chapter` before the end of a declaration, and what the lines of comment below it say. */
   chapterAt(end) {
-    return [...this.source.slice(0, end).matchAll(/^\/\/ -{10,} (.+)$/gm)].at(-1)?.[1];
+    const [, name, words] = [...this.source.slice(0, end).matchAll(/^\/\/ -{10,} (.+)\n((?:\/\/ .+\n)*)/gm)].at(-1) ?? [];
+    return name && { name, words: oneLine(words.replaceAll(/^\/\/ /gm, "")) };
   }
 
   doc(node) {

@@ -25,3 +25,11 @@ test("every name that an entry exports has its heading, and every member its lin
     }
   }
 });
+
+test("the client comes first, what is called before what it is given, and every chapter is in the contents", () => {
+  const page = render();
+  const headings = [...page.matchAll(/^#{3,4} `?([^`\n]+)`?$/gm)].map(([, heading]) => heading);
+  assert.deepEqual(headings.slice(0, 3), ["Client", "SyncClient", "SyncClientOptions"]);
+  assert.ok(headings.indexOf("HttpTransport") < headings.indexOf("WsTransportOptions"));
+  for (const [, chapter] of page.matchAll(/^### (.+)$/gm)) assert.ok(page.includes(`\n  - [${chapter}](#`), chapter);
+});
