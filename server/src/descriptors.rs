@@ -15,7 +15,12 @@ pub fn raise_limit(config: &Config) {
         Some(limit) => {
             debug!(limit, "files and connections that may be open");
             if let Some(wanted) = missing(limit, config.limits.max_connections) {
-                warn!(limit, wanted, "more connections are allowed than the system lets this process open");
+                warn!(
+                    limit,
+                    wanted,
+                    "more connections are allowed than the system lets this process open: \
+                     raise its hard limit (`ulimit -Hn`, LimitNOFILE=) or lower --max-connections"
+                );
             }
         }
         None => debug!("nobody knows how many files and connections may be open"),

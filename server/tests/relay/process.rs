@@ -235,7 +235,9 @@ fn as_many_files_may_be_open_as_the_system_allows_and_too_few_are_told() {
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     assert_eq!(files.split_whitespace().collect::<Vec<_>>()[3..5], ["500", "500"]);
     let log = std::fs::read_to_string(log).unwrap();
-    assert!(log.contains("more connections are allowed") && log.contains("wanted=1378"), "{log}");
+    for told in ["more connections are allowed", "wanted=1378", "ulimit", "--max-connections"] {
+        assert!(log.contains(told), "{told}: {log}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
