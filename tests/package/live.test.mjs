@@ -51,6 +51,23 @@ const T = ["CREATE TABLE t (id INTEGER PRIMARY KEY NOT NULL, a)", "CREATE TABLE 
 
 // ---------------------------------------------------------------------------------------- over a script
 
+test("a wrong argument is told at the call, and named", () => {
+  const { db } = scripted();
+  const cases = [
+    [[undefined, null, "SELECT 1"], /db has no method execO\(\)/],
+    [[Promise.resolve(db), null, "SELECT 1"], /db is a promise, did you forget await/],
+    [[db, {}, "SELECT 1"], /client must be/],
+    [[db, null, 42], /sql must be/],
+    [[db, null, "SELECT ?", 7], /bind must be/],
+    [[db, null, "SELECT 1", [], null], /options must be/],
+    [[db, null, "SELECT 1", [], { tables: "t" }], /tables must be/],
+  ];
+  for (const [args, message] of cases) {
+    assert.throws(() => liveQuery(...args), (error) => error instanceof Error && error.code === "bad-option" && message.test(error.message));
+  }
+  liveQuery(db, null, "SELECT 1", null, { tables: undefined });
+});
+
 test("nothing runs before the first listener comes, nor after the last one has gone", async () => {
   const { db, calls, hooks, write } = scripted();
   const source = client();

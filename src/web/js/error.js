@@ -1,5 +1,5 @@
 // What goes wrong before the wasm runs. Decides codes and wording; never loads anything and runs nothing at import.
-// Used by load.js, and by the glue, whose `wasm` starts as `uninitialised` (see xtask/src/pack/glue.rs).
+// Used by load.js, by live.js for its arguments, and by the glue, whose `wasm` starts as `uninitialised` (see xtask/src/pack/glue.rs).
 
 export function loadError(code, message, { retryable = false, cause, status } = {}) {
   const error = new Error(message, cause === undefined ? undefined : { cause });

@@ -12,6 +12,8 @@ import type { SyncClient } from "./index.js";
  *
  * SQLite does not tell of writes to tables WITHOUT ROWID, nor of a DELETE without WHERE on a table that is not
  * replicated: `refresh()` after those.
+ *
+ * Throws "bad-option" where an argument is of the wrong kind.
  */
 export function liveQuery<Row extends object = Record<string, any>>(
   db: QueryDatabase,

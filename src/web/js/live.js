@@ -1,6 +1,8 @@
 // The entry `crsqlite-sync/live`: a query that stays true. Decides when it is run again and which answer counts; never
 // writes, and knows neither a framework nor the wasm. Used by react.js, and by apps with any other framework.
 
+import { loadError } from "./error.js";
+
 // What a statement reads, as its bytecode says: NULL stands for what is no table of this file, such as a virtual table.
 const READS =
   "SELECT DISTINCT CASE WHEN opcode <> 'VOpen' AND p3 = 0 THEN (SELECT tbl_name FROM sqlite_schema WHERE rootpage = p2) END " +
@@ -9,7 +11,9 @@ const READS =
 // What SQLite, cr-sqlite and the client write for themselves, all the time.
 const INTERNAL = /^(sqlite|crsql|crsqlite_sync)_|__crsql_/;
 
-export function liveQuery(db, client, sql, bind = [], { tables } = {}) {
+export function liveQuery(db, client, sql, bind = [], options = {}) {
+  check(db, client, sql, bind, options);
+  const { tables } = options;
   const listeners = new Set();
   let reads = tables && new Set(tables); // undefined while not known, null where it cannot be: any write of the app counts
   let watch; // what runs while somebody listens; one that has ended tells nothing any more
@@ -80,6 +84,22 @@ export function liveQuery(db, client, sql, bind = [], { tables } = {}) {
       };
     },
   };
+}
+
+// A wrong argument is told where it was given, and not by whatever trips over it later.
+function check(db, client, sql, bind, options) {
+  const missing = ["execO", "execA", "onUpdate"].find((method) => typeof db?.[method] !== "function");
+  if (typeof db?.then === "function") refuse("db is a promise, did you forget await?");
+  if (missing) refuse(`db has no method ${missing}(): pass an open database of @vlcn.io/crsqlite-wasm`);
+  if (client != null && typeof client.on !== "function") refuse("client must be a SyncClient, or null");
+  if (typeof sql !== "string") refuse("sql must be a string");
+  if (bind !== null && !Array.isArray(bind)) refuse("bind must be an array");
+  if (options === null || typeof options !== "object") refuse("options must be an object");
+  if (options.tables != null && !Array.isArray(options.tables)) refuse("tables must be an array of table names");
+}
+
+function refuse(message) {
+  throw loadError("bad-option", `liveQuery: ${message}`);
 }
 
 async function readTables(db, sql) {
