@@ -78,7 +78,10 @@ impl SyncClient {
                 return Promise::reject(&error.into());
             }
         };
-        self.driver.wait(level, &field(options, "signal"))
+        // The other waits take the signal itself, and so does this one.
+        let bare = !field(options, "aborted").is_undefined();
+        let signal = if bare { options.clone() } else { field(options, "signal") };
+        self.driver.wait(level, &signal)
     }
 
     #[wasm_bindgen(skip_typescript)]

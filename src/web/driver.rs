@@ -68,6 +68,8 @@ pub(super) struct Driver {
     epoch: Cell<u64>,
     /// Leads lost to somebody who does not take turns: since when, and how many.
     losses: Cell<Option<(Duration, u32)>>,
+    /// The tables that are not replicated, as they were told last.
+    warned: RefCell<String>,
     pub(super) listeners: Listeners,
 }
 
@@ -101,6 +103,7 @@ impl Driver {
             session: RefCell::new(Session::Stopped),
             epoch: Cell::new(0),
             losses: Cell::new(None),
+            warned: RefCell::default(),
             listeners: Listeners::new(options.logger.clone()),
             options,
         })
@@ -182,9 +185,36 @@ impl Driver {
             }
             let result = driver.with_store(async |store| txn::run(store, &run, &what).await).await;
             if driver.epoch.get() == epoch {
+                let tables = driver.store.borrow_mut().as_mut().and_then(JsStore::take_tables);
+                if let Some(tables) = tables {
+                    driver.warn_of_the_unreplicated(&tables);
+                }
                 driver.feed(Input::JobDone { job, result });
             }
         });
+    }
+
+    /// A table that was never made a CRR looks as if it were in step, for nothing of it is ever pending. Told once, and
+    /// again where there is something else to tell.
+    fn warn_of_the_unreplicated(&self, replicated: &[String]) {
+        let mut names = String::new();
+        let what = if let Some(named) = &self.options.tables {
+            for name in named.iter().filter(|name| !replicated.contains(name)) {
+                names.push_str(if names.is_empty() { "" } else { "'), crsql_as_crr('" });
+                names.push_str(name);
+            }
+            "tables names what is not replicated"
+        } else {
+            names.push_str(if replicated.is_empty() { "…" } else { "" });
+            "no table of this database is replicated"
+        };
+        if *self.warned.borrow() != names {
+            if !names.is_empty() {
+                let call = ": nothing of it is sent or applied before SELECT crsql_as_crr('";
+                self.listeners.warn(&[what, call, &names, "')"].concat());
+            }
+            self.warned.replace(names);
+        }
     }
 
     fn tell(self: &Rc<Self>, event: Event) {

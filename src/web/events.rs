@@ -94,6 +94,14 @@ impl Listeners {
         }
     }
 
+    /// Tells the app's logger, or the console where there is none.
+    pub(super) fn warn(&self, text: &str) {
+        let text = text.into();
+        if !self.log("warn", &text) {
+            web_sys::console::warn_2(&"crsqlite-sync".into(), &text);
+        }
+    }
+
     /// Tells the app's logger, if it has one that listens.
     pub(super) fn log(&self, level: &str, what: &JsValue) -> bool {
         if !self.logger.is_object() || !has_method(&self.logger, level) {

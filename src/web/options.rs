@@ -99,17 +99,15 @@ fn file_of(filename: &str) -> String {
 }
 
 fn database(db: &JsValue) -> Result<Database, SyncError> {
-    if !db.is_object() {
-        return Err(bad("db is missing: pass an open database of @vlcn.io/crsqlite-wasm"));
-    }
-    for method in ["exec", "execA", "tx", "prepare", "onUpdate"] {
-        if !has_method(db, method) {
-            return Err(bad(format!(
-                "db has no method {method}(): pass an open database of @vlcn.io/crsqlite-wasm"
-            )));
-        }
-    }
-    Ok(db.clone().unchecked_into())
+    let methods = ["exec", "execA", "tx", "prepare", "onUpdate"];
+    let lacks = methods.into_iter().find(|method| !has_method(db, method));
+    let wrong = match lacks {
+        None => return Ok(db.clone().unchecked_into()),
+        Some(_) if db.is_undefined() || db.is_null() => "is missing",
+        Some(_) if has_method(db, "then") => "is a promise, did you forget await?",
+        Some(method) => &["has no method ", method, "()"].concat(),
+    };
+    Err(bad(["db ", wrong, ": pass an open database of @vlcn.io/crsqlite-wasm"].concat()))
 }
 
 fn transport(transport: &JsValue) -> Result<JsValue, SyncError> {

@@ -30,6 +30,8 @@ pub(crate) struct JsStore {
     own: SiteId,
     remote: String,
     schema: Option<Schema>,
+    /// The replicated tables, as they were read anew; until somebody asks.
+    tables_read: Option<Vec<String>>,
     created: bool,
     /// A transaction of ours is open: what the update hook says now, we wrote.
     writing: Rc<Cell<bool>>,
@@ -37,7 +39,20 @@ pub(crate) struct JsStore {
 
 impl JsStore {
     pub(crate) fn new(db: Database, own: SiteId, remote: String, writing: Rc<Cell<bool>>) -> Self {
-        JsStore { connection: Connection::new(db), own, remote, schema: None, created: false, writing }
+        JsStore {
+            connection: Connection::new(db),
+            own,
+            remote,
+            schema: None,
+            tables_read: None,
+            created: false,
+            writing,
+        }
+    }
+
+    /// The replicated tables, where the schema was read since this was last asked.
+    pub(crate) fn take_tables(&mut self) -> Option<Vec<String>> {
+        self.tables_read.take()
     }
 
     /// Gives the prepared statements back.
@@ -144,6 +159,7 @@ impl Store for JsStore {
         let schema = schema::read(&mut self.connection, version).await;
         let schema = self.read(schema).await??;
         self.connection.forget_statements().await;
+        self.tables_read = Some(schema.tables.keys().cloned().collect());
         self.schema = Some(schema.clone());
         Ok(schema)
     }

@@ -142,23 +142,38 @@ export interface TransportStatus {
  */
 export type AuthRequired = () => void | Promise<unknown>;
 
-/** Options of `WsTransport`. */
-export interface WsTransportOptions {
+/** Options of `WsTransport`, by what is spoken on the socket. */
+export type WsTransportOptions = WsPushPullOptions | WsRelayOptions;
+
+/** Options of `WsTransport` that speaks push-pull. */
+export interface WsPushPullOptions extends WsSocketOptions {
+  /** What is spoken on the socket. Default "push-pull". */
+  protocol?: "push-pull";
+  /** Sent as the auth frame after every open. */
+  headers?: MaybeAsync<Record<string, string>>;
+  /** Milliseconds that one `push` or `pull` may take. Default 30000. */
+  requestTimeoutMs?: number;
+}
+
+/** Options of `WsTransport` that speaks the relay protocol. */
+export interface WsRelayOptions extends WsSocketOptions {
+  /** What is spoken on the socket. */
+  protocol: "relay";
+  /** There are none: a browser sends no headers with a WebSocket. The token goes into the cookie `auth_token`. */
+  headers?: undefined;
+}
+
+/** Options of `WsTransport`, whatever it speaks. */
+export interface WsSocketOptions {
   /**
    * `ws:` or `wss:`; browsers since 2024 also take `http:`, `https:` and what is relative to the page. A function is asked again at
    * every attempt.
    */
   url: MaybeAsync<string>;
-  /** What is spoken on the socket. Default "push-pull". */
-  protocol?: "push-pull" | "relay";
-  /** Push-pull only: sent as the auth frame after every open. */
-  headers?: MaybeAsync<Record<string, string>>;
   /** Milliseconds before the second attempt, half as long again before each further one. Default 3000 (relay: 1000). */
   reconnectIntervalMs?: number;
   /** Attempts in a row, after which the state is "failed" with the reason "gave-up". 0 = for ever. Default 10 (relay: 0). */
   maxReconnectAttempts?: number;
-  /** Push-pull only: milliseconds that one `push` or `pull` may take. Default 30000. */
-  requestTimeoutMs?: number;
   /** Milliseconds from an attempt to the open socket. Default 10000. */
   connectionTimeoutMs?: number;
   /**
@@ -317,7 +332,10 @@ export interface SyncClientOptions {
   db: Database;
   /** Connected by `start()` and disconnected by `stop()`. One transport for each client. */
   transport: MessageTransport | SyncTransport;
-  /** Only these tables are sent and applied. Default: every replicated table. */
+  /**
+   * Only these tables are sent and applied. Default: every replicated table. One that is not replicated is warned of, as is a
+   * database without any: `SELECT crsql_as_crr('…')` makes a table replicated.
+   */
   tables?: string[];
   /** The most changes in one message. Default 5000. */
   batchChanges?: number;
@@ -335,8 +353,8 @@ export interface SyncClientOptions {
   /** For a transport that does not ask by itself. One that does (`asksForAuth`) is left to it: nobody is asked twice. */
   onAuthRequired?: AuthRequired;
   /**
-   * `console` is one. Told errors that nobody listens to (without it the console is), and as warnings of rows that go to the
-   * quarantine and of connections that are given up. Default: none.
+   * `console` is one. Told errors that nobody listens to and tables that are not replicated (without it the console is), and as
+   * warnings of rows that go to the quarantine and of connections that are given up. Default: none.
    */
   logger?: { warn?(...args: unknown[]): void; error?(...args: unknown[]): void };
 }
@@ -568,9 +586,9 @@ export class SyncClient {
   /**
    * Resolves when all that is committed now was sent, or stored by the relay (the rows that it refused stand in
    * `rejected()`). Default level "stored". Waits while there is no connection; rejects when none will come by itself:
-   * "gave-up" when the transport has stopped trying, "stopped", or what `status.reason` says when the state is "failed".
+   * "gave-up" when the transport has stopped trying, "stopped", or what `status.reason` says when the state is "failed". A signal alone may be given as it is.
    */
-  waitForSynced(options?: { level?: SyncLevel; signal?: AbortSignal }): Promise<void>;
+  waitForSynced(options?: { level?: SyncLevel; signal?: AbortSignal } | AbortSignal): Promise<void>;
   /** Rows of others that could not be applied here, oldest first: at most 10,000. */
   quarantine(): Promise<readonly KeptRow[]>;
   /** Rows of ours that the other side does not take, oldest first: at most 10,000. */

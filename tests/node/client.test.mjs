@@ -14,6 +14,8 @@ test("every wrong option is named in a bad-option error", async () => {
   const cases = [
     [undefined, /\{ db, transport \}/],
     [{ transport }, /db is missing/],
+    [{ db: "app.db", transport }, /db has no method exec/],
+    [{ db: Promise.resolve(db), transport }, /db is a promise, did you forget await/],
     [{ db: { exec() {} }, transport }, /db has no method execA/],
     [{ db }, /transport is missing/],
     [{ db, transport: { protocol: "push-pull" } }, /protocol "relay"/],
@@ -107,6 +109,7 @@ test("waiting ends with the signal's reason, at once if it has fired before", as
   const early = AbortSignal.abort(new Error("too late"));
   await assert.rejects(a.client.syncNow(early), /too late/);
   await assert.rejects(a.client.waitForSynced({ signal: early }), /too late/);
+  await assert.rejects(a.client.waitForSynced(early), /too late/);
   const controller = new AbortController();
   const waiting = a.client.waitForSynced({ signal: controller.signal });
   const reason = new Error("never mind");

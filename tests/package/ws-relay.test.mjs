@@ -4,12 +4,18 @@ import { test } from "node:test";
 import { errorOf, make, network, opened, tick, url } from "./contract.mjs";
 
 test("relay: frames go out as they are and come in as they are", async () => {
-  const transport = await opened({ protocol: "relay", headers: { token: "unused" } });
+  const transport = await opened({ protocol: "relay" });
   const heard = [];
   transport.onMessage((frame) => heard.push(frame));
   assert.equal(transport.send("out"), true);
   network.socket.say("in");
   assert.deepEqual([network.socket.received, heard], [["out"], ["in"]]);
+});
+
+test("relay: headers are refused, for they would be sent to nobody", () => {
+  assert.throws(() => make({ protocol: "relay", headers: { token: "t" } }), (error) => error.code === "bad-option" && /cookie auth_token/.test(error.message));
+  assert.throws(() => make({ protocol: "relay", headers: () => ({}) }), { code: "bad-option" });
+  make({ protocol: "relay", headers: undefined });
 });
 
 test("relay: send says false when there is no open connection", async () => {

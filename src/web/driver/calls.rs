@@ -11,6 +11,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::Driver;
 use crate::engine::clock::Duration;
 use crate::engine::replica::{CallId, ConnId, Failure, Input, Pulled};
+use crate::web::diagnostics::address;
 use crate::web::interop::{field, has_method, object, parse_json, spawn, to_json};
 
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(super) struct Calls {
     /// The transport's own `connect()`, for one that does not tell its state.
     connecting: RefCell<Option<Promise>>,
     connected: Cell<bool>,
+    /// A call has succeeded, ever.
+    served: Cell<bool>,
     /// Its last failure was told.
     told: Cell<bool>,
     /// What the call has thrown whose failure is being handled.
@@ -61,10 +64,12 @@ impl Driver {
             let input = match end {
                 Ok(input) => {
                     driver.calls.connected.set(true);
+                    driver.calls.served.set(true);
                     input
                 }
                 Err(thrown) => {
-                    let failure = failure(&thrown);
+                    let mut failure = failure(&thrown);
+                    driver.explain(&mut failure);
                     driver.calls.thrown.replace(Some(thrown));
                     Input::CallFailed { conn, call, failure }
                 }
@@ -93,6 +98,21 @@ impl Driver {
             }
         };
         JsFuture::from(Promise::resolve(&answer)).await
+    }
+
+    /// What a server that never served us may be: the transport's own words are its contract's, these are for the app.
+    fn explain(&self, failure: &mut Failure) {
+        if self.calls.served.get() {
+            return;
+        }
+        let says = |name| field(&self.options.transport, name).as_string().unwrap_or_default();
+        let url = says("url");
+        if failure.timed_out && says("name") == "websocket" {
+            failure.message.push_str(". Where the server speaks the relay protocol: protocol: \"relay\"");
+        } else if failure.status == Some(404) && !url.is_empty() {
+            failure.message.push_str(", asked below ");
+            failure.message.push_str(&address(&url));
+        }
     }
 
     /// A transport that has `connect()` and does not say how it is doing gets it called before the first call, and

@@ -32,6 +32,12 @@ impl Options {
         }
         let protocol = Protocol::read(&given(object, "protocol"))
             .ok_or_else(|| bad("protocol must be \"push-pull\" or \"relay\""))?;
+        let headers = field(object, "headers");
+        if protocol == Protocol::Relay && headers.is_truthy() {
+            return Err(bad(
+                "headers cannot be sent with protocol \"relay\": the token goes into the cookie auth_token",
+            ));
+        }
         let number = |name, otherwise| options::number(name, &given(object, name), otherwise).map_err(bad);
         let (base, limit) = match protocol {
             Protocol::PushPull => (3_000.0, 10.0),
@@ -55,7 +61,7 @@ impl Options {
         };
         Ok(Options {
             url,
-            headers: field(object, "headers"),
+            headers,
             protocol,
             request_timeout: duration(number("requestTimeoutMs", 30_000.0)?),
             on_auth_required,

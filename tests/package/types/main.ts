@@ -71,6 +71,9 @@ new WsTransport({});
 new WsTransport({ url: "", hearbeatMs: 1 });
 // @ts-expect-error there are two protocols
 new WsTransport({ url: "", protocol: "pushpull" });
+// @ts-expect-error a relay is sent no headers: the token is a cookie
+new WsTransport({ url: "", protocol: "relay", headers: { token: "t" } });
+const either = (protocol: "relay" | "push-pull"): WsTransport => new WsTransport({ url: "", protocol });
 // @ts-expect-error there are two methods
 new HttpTransport({ url: "", pullMethod: "PUT" });
 // @ts-expect-error headers are words
@@ -156,8 +159,9 @@ void client.waitForSynced({ level: "sent", signal });
 void client.waitForSynced();
 // @ts-expect-error there are two levels
 void client.waitForSynced({ level: "seen" });
-// @ts-expect-error the signal is an option here
 void client.waitForSynced(signal);
+// @ts-expect-error the level is an option
+void client.waitForSynced("sent");
 const firstSync: Promise<void> = client.waitForFirstSync(signal);
 const left: Promise<Left> = client.retry();
 const report: Promise<Diagnostics> = client.exportDiagnostics();

@@ -12,8 +12,8 @@ use crate::run;
 const BUDGET: u64 = 100_000;
 /// While the budget is not met, a ratchet: whoever makes the package lighter lowers this. It was raised for whole
 /// capabilities only: `HttpTransport`, replication over push-pull, and the proof that live means equal with all that
-/// heals and reports what is not.
-const LIMIT: u64 = 175_300;
+/// heals and reports what is not; and for telling a newcomer what is wrong where nothing else would.
+const LIMIT: u64 = 176_000;
 const WASM: &str = "crsqlite_sync_bg.wasm";
 const SCRIPTS: [&str; 4] = ["crsqlite_sync.js", "index.js", "load.js", "error.js"];
 
