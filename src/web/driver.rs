@@ -167,6 +167,10 @@ impl Driver {
             Output::Abort { call } => self.abort_call(call),
             Output::AuthRequired => self.auth_required(),
             Output::Drop { conn, why } => self.drop_connection(conn, why),
+            Output::Reconnect => {
+                self.conn.set(None);
+                self.reconnect();
+            }
             Output::Healthy { conn } => self.healthy(conn),
             Output::LeadLost => self.lead_lost(),
             Output::StatusChanged => self.show_status(),

@@ -384,7 +384,10 @@ export type SyncReason =
   | DisconnectReason
   /** Offline, and the transport does not say why; "needs-auth" and "failed" stand for themselves, too. */
   | "disconnected"
-  /** Failed: the relay says that it is spoken to as another user than before. See `acceptAccount()`. */
+  /**
+   * Failed: the relay says that it is spoken to as another user than before. Ends by itself when a new connection is the
+   * database's own user's again. See `acceptAccount()`.
+   */
   | "account-changed"
   /** Failed: what the database says. After the first two `syncNow()` goes on, after the last a new client. */
   | "storage-full" | "orphan-clock-table" | "database-closed";
@@ -603,9 +606,12 @@ export class SyncClient {
   /**
    * Answers the reason "account-changed": this database was synced as one user, and the relay says that it is spoken to as
    * another. Nothing is sent or applied until then. Accepting merges: **everything in this database goes to the new user,
-   * everything of the new user comes here**, and from now on the database is theirs. Only the account that was refused is
-   * accepted; yet another one stops the client again. Not wanted? Open another database for that user. Without such a
-   * reason nothing happens.
+   * everything of the new user comes here**, and from now on the database is theirs. It connects anew and goes by what the
+   * relay says then: the account that was refused is accepted; the database's own needs no accepting, and sync goes on;
+   * yet another one stops the client again (rejects with "account-changed"). Without such a reason nothing happens.
+   *
+   * Not wanted? Open another database for that user, or sign in again as the one whose database this is: then any new
+   * connection (`transport.reconnect()`, `syncNow()`, `start()`) lets sync go on.
    */
   acceptAccount(): Promise<void>;
   /** For a bug report. Works in every state and never rejects. */

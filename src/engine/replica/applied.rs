@@ -4,7 +4,7 @@
 use super::conn::Mode;
 use super::digest::{Pair, Statement};
 use super::jobs::{After, Task};
-use super::{Output, Problem, Replica};
+use super::{Output, Replica};
 use crate::engine::txn::{Applied, Apply, What};
 use crate::wire::{Body, Run, SiteId, SyncAck};
 
@@ -67,9 +67,9 @@ impl Replica {
         let applied = match what {
             What::Applied(applied) => applied,
             What::OtherAccount(account) => {
-                self.other_account = account;
-                let text = "this database was synced with another account: open another one for this account";
-                self.halt(Problem::fatal("account-changed", text));
+                if !orphaned {
+                    self.other_account(account);
+                }
                 return;
             }
             _ => return,
@@ -83,6 +83,7 @@ impl Replica {
         if orphaned {
             return;
         }
+        self.own_account(&after);
         self.healthy();
         match after {
             After::Answer(answered) => self.answer_applied(&answered, &applied),

@@ -35,7 +35,9 @@ impl Replica {
         match Message::decode(text) {
             Ok(Decoded::Message(message)) => {
                 self.trace.message(false, &message, text.len(), self.now.wall_ms);
-                self.message(message);
+                if !self.may_be_a_strangers(&message) {
+                    self.message(message);
+                }
             }
             Ok(Decoded::UnknownType(_)) => {}
             Err(error) => {

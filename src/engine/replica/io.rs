@@ -77,7 +77,7 @@ pub enum Input {
     Wait { wait: WaitId, level: Level },
     /// The waiter lost interest.
     Cancel { wait: WaitId },
-    /// The app has answered an account change: go on with the account that was refused.
+    /// The app has answered an account change: go on with the account that was refused, if a new connection still names it.
     AcceptAccount,
     /// A deadline of [`super::Replica::poll_timeout`] has passed.
     Timeout,
@@ -167,6 +167,8 @@ pub enum Output {
         conn: ConnId,
         why: Problem,
     },
+    /// Connect anew, now: the account is asked for of a connection that carries the credentials of this moment.
+    Reconnect,
     /// The connection has proved itself: backoff may start over.
     Healthy {
         conn: ConnId,

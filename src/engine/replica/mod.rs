@@ -9,6 +9,7 @@
 //! Invariants: at most one job is out; frames of a connection are handled in the order in which they came; nothing
 //! of a connection outlives it; the lists in memory (tasks, window, asks) are bounded.
 
+mod account;
 mod applied;
 mod ask;
 mod conn;
@@ -60,14 +61,36 @@ enum Phase {
         started: bool,
         problem: Problem,
     },
+    /// The relay has named another account than the database's, this one: nothing is sent or applied.
+    Refused {
+        run: Run,
+        account: Option<String>,
+    },
+    /// The next connection is asked whom it speaks to; until it has said so nothing is sent or applied.
+    Checking {
+        run: Run,
+        /// The one that was refused before.
+        account: Option<String>,
+        /// The app wants it, if it is still named then.
+        accepted: bool,
+    },
 }
 
 impl Phase {
     fn run(&self) -> Option<&Run> {
         match self {
-            Phase::Running(run) | Phase::Starting(run) | Phase::Halted { run, .. } => Some(run),
+            Phase::Running(run)
+            | Phase::Starting(run)
+            | Phase::Halted { run, .. }
+            | Phase::Refused { run, .. }
+            | Phase::Checking { run, .. } => Some(run),
             Phase::Stopped => None,
         }
+    }
+
+    /// Work with the connection goes on.
+    fn is_running(&self) -> bool {
+        matches!(self, Phase::Running(_) | Phase::Checking { .. })
     }
 }
 
@@ -93,8 +116,6 @@ pub struct Replica {
     dirty: bool,
     /// Something was written that was not counted yet.
     uncounted: bool,
-    /// The account of the log that we have refused.
-    other_account: Option<String>,
     last_read: Option<Duration>,
     poll_at: Option<Duration>,
     /// Halved while the peer finds messages too large.
@@ -136,7 +157,6 @@ impl Replica {
             conn: None,
             dirty: false,
             uncounted: false,
-            other_account: None,
             last_read: None,
             poll_at: None,
             refused: SortedSet::new(),
@@ -196,9 +216,9 @@ impl Replica {
     /// When to feed [`Input::Timeout`], if at all. Never before the `now` of the last input.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let Phase::Running(_) = self.phase else {
+        if !self.is_running() {
             return self.jobs_not_before.filter(|_| matches!(self.phase, Phase::Starting(_)));
-        };
+        }
         let read_at = if self.wants_to_read() { self.may_read_at() } else { None };
         let knows_a_log = self.view.log.is_some();
         let conn = self.conn.as_ref().and_then(|conn| conn.deadline(knows_a_log));
@@ -213,7 +233,7 @@ impl Replica {
 
     /// Whatever has become due, and what follows from it, until nothing more does.
     fn settle(&mut self) {
-        if let Phase::Running(_) = self.phase {
+        if self.is_running() {
             self.tick_poll();
             self.tick_conn();
             self.tick_read();
@@ -230,7 +250,8 @@ impl Replica {
                 self.phase = Phase::Starting(run.clone());
                 self.push_front(Task::Start(run));
             }
-            Phase::Starting(_) | Phase::Running(_) => {}
+            Phase::Refused { .. } => self.check_account(),
+            Phase::Starting(_) | Phase::Running(_) | Phase::Checking { .. } => {}
         }
     }
 
@@ -268,25 +289,23 @@ impl Replica {
         self.phase = match phase {
             Phase::Running(run) => Phase::Halted { run, started: true, problem: problem.clone() },
             Phase::Starting(run) => Phase::Halted { run, started: false, problem: problem.clone() },
+            Phase::Refused { run, .. } | Phase::Checking { run, .. } => {
+                Phase::Halted { run, started: true, problem: problem.clone() }
+            }
             Phase::Stopped | Phase::Halted { .. } => phase,
         };
         self.tasks.clear();
+        self.give_up_work();
+        self.outputs.push_back(Output::Event(Event::Error(problem)));
+    }
+
+    /// Ends what was going on over the connection, not the connection.
+    fn give_up_work(&mut self) {
         self.proof.stop_reading();
         self.refused.clear();
         self.abort_calls();
         if let Some(conn) = &mut self.conn {
             conn.restart(self.now.at);
-        }
-        self.outputs.push_back(Output::Event(Event::Error(problem)));
-    }
-
-    fn accept_account(&mut self) {
-        if let Phase::Halted { run, problem, .. } = &self.phase
-            && problem.code == "account-changed"
-        {
-            self.phase = Phase::Running(run.clone());
-            let account = self.other_account.take();
-            self.push_front(Task::AcceptAccount(account));
         }
     }
 
@@ -333,6 +352,7 @@ impl Replica {
     fn opened(&mut self, conn: ConnId) {
         self.drop_conn_tasks();
         self.abort_calls();
+        self.ask_whose();
         let log = self.config.records.as_ref().map(|records| records.log);
         self.conn = Some(Conn::new(conn, log, self.now.at));
         self.link = LinkState::Connecting { retry_at: None };
@@ -378,7 +398,7 @@ impl Replica {
     }
 
     fn is_running(&self) -> bool {
-        matches!(self.phase, Phase::Running(_))
+        self.phase.is_running()
     }
 
     fn scope(&self) -> Scope {

@@ -1,5 +1,6 @@
 //! The status: what a user may be told, kept true after every input. Decides words only.
 
+use super::account::ACCOUNT_CHANGED;
 use super::{LinkState, Output, Phase, Progress, Replica, State, Status};
 use crate::engine::clock::Duration;
 
@@ -84,6 +85,12 @@ impl Replica {
         match (&self.phase, &self.conn, &self.link) {
             (Phase::Stopped, _, _) => (State::Stopped, None),
             (Phase::Halted { problem, .. }, _, _) => (State::Failed, Some(problem.code.to_owned())),
+            (Phase::Checking { .. }, None, LinkState::NeedsAuth { reason }) => {
+                (State::NeedsAuth, Some(reason.clone()))
+            }
+            (Phase::Refused { .. } | Phase::Checking { .. }, _, _) => {
+                (State::Failed, Some(ACCOUNT_CHANGED.to_owned()))
+            }
             (Phase::Starting(_) | Phase::Running(_), Some(conn), link) => {
                 if let Some(shown) = self.calls_state(link) {
                     return shown;

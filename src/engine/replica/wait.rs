@@ -1,5 +1,6 @@
 //! Barriers: promises that settle when what is committed now has come as far as asked. Decides when.
 
+use super::account::account_changed;
 use super::conn::Mode;
 use super::jobs::Task;
 use super::{Level, LinkState, Output, Phase, Problem, Replica, WaitId};
@@ -19,6 +20,14 @@ impl Replica {
         if matches!(self.phase, Phase::Stopped) {
             let problem = Problem::fatal("stopped", "the client is not started");
             self.outputs.push_back(Output::Settled { wait: id, result: Err(problem) });
+            return;
+        }
+        if level == Level::Round {
+            self.check_account();
+        }
+        if let Phase::Refused { .. } = self.phase {
+            // What it would do beforehand is not to be done.
+            self.outputs.push_back(Output::Settled { wait: id, result: Err(account_changed()) });
             return;
         }
         self.waits.push(Wait { id, level, target: None, asks: false });
@@ -66,6 +75,11 @@ impl Replica {
     fn verdict(&self, wait: &Wait) -> Option<Result<(), Problem>> {
         if let Phase::Halted { problem, .. } = &self.phase {
             return Some(Err(problem.clone()));
+        }
+        match self.phase {
+            Phase::Refused { .. } => return Some(Err(account_changed())),
+            Phase::Checking { .. } => return self.gave_up(),
+            Phase::Halted { .. } | Phase::Running(_) | Phase::Starting(_) | Phase::Stopped => {}
         }
         if wait.level == Level::FirstSync {
             return if self.view.first_synced { Some(Ok(())) } else { self.gave_up() };

@@ -112,9 +112,14 @@ impl Driver {
             Session::Starting { started, .. } | Session::Away { started, .. } => {
                 return started.promise.clone();
             }
-            Session::Standby { .. } | Session::Leading { .. } => {
+            Session::Leading { .. } => {
+                if self.replica_status().reason.as_deref() == Some("account-changed") {
+                    // The app may have signed in as the one whose database this is.
+                    self.feed(Input::Start { run: Run::from_random(random_u64()) });
+                }
                 return Promise::resolve(&JsValue::UNDEFINED);
             }
+            Session::Standby { .. } => return Promise::resolve(&JsValue::UNDEFINED),
         }
         let started = Deferred::new();
         let promise = started.promise.clone();

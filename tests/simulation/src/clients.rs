@@ -129,6 +129,10 @@ impl World {
                     self.dial(n);
                 }
             }
+            Output::Reconnect => {
+                self.disconnect(n);
+                self.dial(n);
+            }
             Output::Push { .. } | Output::Pull { .. } | Output::Abort { .. } => self.call(n, output),
             Output::AuthRequired => self.sign_in(n),
             Output::Settled { wait, result } => {

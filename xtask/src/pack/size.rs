@@ -13,7 +13,7 @@ const BUDGET: u64 = 100_000;
 /// While the budget is not met, a ratchet: whoever makes the package lighter lowers this. It was raised for whole
 /// capabilities only: `HttpTransport`, replication over push-pull, and the proof that live means equal with all that
 /// heals and reports what is not; and for telling a newcomer what is wrong where nothing else would.
-const LIMIT: u64 = 176_000;
+const LIMIT: u64 = 177_700;
 const WASM: &str = "crsqlite_sync_bg.wasm";
 const SCRIPTS: [&str; 4] = ["crsqlite_sync.js", "index.js", "load.js", "error.js"];
 
