@@ -134,7 +134,9 @@ impl Link {
             State::Waiting { until, reason, .. } => (Phase::Waiting, Some(reason), Some(until)),
             State::Offline { until, .. } => (Phase::Offline, Some("offline"), Some(until)),
             State::Parked => (Phase::Waiting, Some("page-hidden"), None),
-            State::NeedsAuth { reason, .. } => (Phase::NeedsAuth, Some(reason), None),
+            // Not final: it goes on by itself when the app has answered.
+            State::NeedsAuth { reason, asking: Some(_) } => (Phase::Connecting, Some(reason), None),
+            State::NeedsAuth { reason, asking: None } => (Phase::NeedsAuth, Some(reason), None),
             State::Failed { reason } => (Phase::Failed, Some(reason), None),
             State::Closed => (Phase::Closed, None, None),
         };

@@ -7,6 +7,7 @@ mod calls;
 mod line;
 mod link;
 mod local;
+mod outage;
 mod report;
 mod session;
 mod waiters;
@@ -22,11 +23,12 @@ use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use self::auth::Auth;
 use self::calls::Calls;
 use self::local::Local;
+use self::outage::Outage;
 use self::session::Session;
 use self::waiters::Waiters;
 use super::error::SyncError;
 use super::events::{self, EventName, Listeners};
-use super::interop::random_u64;
+use super::interop::{has_method, random_u64};
 use super::options::Options;
 use super::store::JsStore;
 use super::timer::{self, Timer};
@@ -63,6 +65,7 @@ pub(super) struct Driver {
     waiters: Waiters,
     calls: Calls,
     auth: Auth,
+    outage: Outage,
     session: RefCell<Session>,
     /// Counts starts and stops: what was begun under another number is not ours.
     epoch: Cell<u64>,
@@ -100,6 +103,7 @@ impl Driver {
             waiters: Waiters::default(),
             calls: Calls::default(),
             auth: Auth::default(),
+            outage: Outage::default(),
             session: RefCell::new(Session::Stopped),
             epoch: Cell::new(0),
             losses: Cell::new(None),
@@ -346,8 +350,13 @@ impl Driver {
             let status = transport.status().unwrap_or_default();
             matches!(read_status(&status, timer::now()), Said::Open)
         };
+        let is_closing = || {
+            let asked = has_method(transport, "isConnected").then(|| transport.is_connected());
+            matches!(asked, Some(Ok(answer)) if answer == JsValue::FALSE)
+        };
         match transport.send(text) {
-            Ok(sent) if sent == JsValue::FALSE && is_open() => self.overflow(conn),
+            // Where the socket is closing already, its end says why, or the transport gives it up.
+            Ok(sent) if sent == JsValue::FALSE && is_open() && !is_closing() => self.overflow(conn),
             Ok(_) => {}
             Err(thrown) => self.send_threw(&thrown),
         }
@@ -378,7 +387,7 @@ impl Driver {
     /// With the transport's own backoff where it has one: a peer that makes us do this is not to be hammered.
     fn give_up_connection(&self) {
         let transport = &self.options.transport;
-        if !super::interop::has_method(transport, "drop") {
+        if !has_method(transport, "drop") {
             self.reconnect();
         } else if let Err(thrown) = transport.drop_connection() {
             self.transport_threw("drop", &thrown);
@@ -395,7 +404,7 @@ impl Driver {
         let transport = &self.options.transport;
         self.auth.served();
         if self.conn.get() == Some(conn)
-            && super::interop::has_method(transport, "healthy")
+            && has_method(transport, "healthy")
             && let Err(thrown) = transport.healthy()
         {
             self.transport_threw("healthy", &thrown);

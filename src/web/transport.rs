@@ -65,7 +65,10 @@ pub(super) fn read_status(status: &JsValue, now: Now) -> Said {
         "offline" => LinkState::Offline { reason: because("offline") },
         "needs-auth" => LinkState::NeedsAuth { reason: because("needs-auth") },
         "failed" => LinkState::Failed { reason: because("failed") },
-        _ => LinkState::Connecting { retry_at: field("retryAt").as_f64().map(|wall| at_wall(wall, now)) },
+        _ => LinkState::Connecting {
+            retry_at: field("retryAt").as_f64().map(|wall| at_wall(wall, now)),
+            reason,
+        },
     };
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates
     let close_code = field("closeCode").as_f64().map(|code| code as u16);

@@ -132,13 +132,16 @@ export interface TransportStatus {
   readonly closeReason?: string;
   /** When the next attempt starts, in milliseconds since 1970. */
   readonly retryAt?: number;
+  /** What was caught in the last attempt: what `url` or `headers` threw, or the browser where it takes no such address. */
+  readonly cause?: unknown;
 }
 
 /**
  * Asked when the server refuses our credentials (HTTP 401, close codes 4001 and 4401): get new ones, so that `url` or
- * `headers` can give them. Asked once, however many requests wait for it; when it is done, one more attempt is made.
- * When that is refused too, or this fails, the state stays "needs-auth" until `reconnect()`; also when the server takes
- * new credentials and refuses them a moment later, again and again.
+ * `headers` can give them. Asked once, however many requests wait for it; meanwhile the state of a `WsTransport` and of the
+ * client is "connecting" for the reason "unauthenticated". When it is done, one more attempt is made. When that is refused
+ * too, or this fails, the state stays "needs-auth" until `reconnect()`; also when the server takes new credentials and
+ * refuses them a moment later, again and again.
  */
 export type AuthRequired = () => void | Promise<unknown>;
 
@@ -166,8 +169,8 @@ export interface WsRelayOptions extends WsSocketOptions {
 /** Options of `WsTransport`, whatever it speaks. */
 export interface WsSocketOptions {
   /**
-   * `ws:` or `wss:`; browsers since 2024 also take `http:`, `https:` and what is relative to the page. A function is asked again at
-   * every attempt.
+   * `wss://example.com/api/v1/sync`, or, in browsers since 2024, relative to the page: `/api/v1/sync`; `https:` is read as `wss:`,
+   * `http:` as `ws:`. A function is asked again at every attempt; what it throws is told as an "error" of the client, and tried again.
    */
   url: MaybeAsync<string>;
   /** Milliseconds before the second attempt, half as long again before each further one. Default 3000 (relay: 1000). */
@@ -365,15 +368,20 @@ export type SyncState =
   | "stopped"
   /** Another tab of this database leads; this one takes over when that ends. */
   | "standby"
+  /** The device says that it has no network, or the transport was told to disconnect. A server that is away is "connecting". */
   | "offline"
+  /**
+   * Trying, or waiting to try (`retryAt`): also for as long as the server cannot be reached, with the reason ("connect-failed",
+   * "connect-timeout"), and while `onAuthRequired` runs ("unauthenticated"). The third failed attempt in a row is an "error".
+   */
   | "connecting"
   /** Connected; what others wrote meanwhile is on its way. */
   | "catching-up"
   /** Connected and up to date: what is written on either side arrives as it is written. */
   | "live"
-  /** Nothing goes on before the app has new credentials and calls `transport.reconnect()`. */
+  /** Nothing goes on before the app has new credentials and calls `transport.reconnect()`. Told as an "error" too. */
   | "needs-auth"
-  /** Waiting does not cure it: see the reason. */
+  /** Waiting does not cure it: see the reason, and the "error" with the server's own words. */
   | "failed";
 
 /** Why the state is what it is, where the state alone does not say. A transport of your own may say other words. */

@@ -171,3 +171,16 @@ test("a WebSocket that throws when it is made counts as a failed attempt", async
   const error = await errorOf(transport.connect());
   assert.deepEqual([error.message, error.cause, transport.state], ["WebSocket connection failed", thrown, "waiting"]);
 });
+
+test("an address that cannot be one is a bad option", () => {
+  for (const wrong of [8787, true, "not a url", "wss://", "ws://host:port/"]) {
+    assert.throws(() => make({ url: wrong }), { code: "bad-option" }, String(wrong));
+  }
+});
+
+test("an address may be relative to the page, http or https: the browser makes a WebSocket of it", () => {
+  for (const given of ["/api/v1/sync", "sync", "http://localhost:8787/api/v1/sync", "https://example.test/sync", new URL(url)]) {
+    make({ url: given }).connect();
+    assert.equal(network.socket.client.url, String(given));
+  }
+});

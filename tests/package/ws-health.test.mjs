@@ -277,7 +277,8 @@ describe("expired credentials", () => {
     const transport = await opened({ onAuthRequired });
     network.socket.close(4401, "expired");
     tick(3_600_000);
-    assert.deepEqual([transport.state, onAuthRequired.mock.callCount(), network.sockets.length], ["needs-auth", 1, 1]);
+    assert.deepEqual([transport.state, onAuthRequired.mock.callCount(), network.sockets.length], ["connecting", 1, 1]);
+    assert.equal(transport.status.reason, "unauthenticated");
     renew();
     await microtasks();
     assert.deepEqual([transport.state, network.sockets.length], ["connecting", 2]);

@@ -99,6 +99,8 @@ impl Link {
                 // It counts: a server that refuses what it has just taken is not to be hammered.
                 self.backoff.next();
                 self.open(now, None);
+            } else {
+                self.outputs.push_back(Output::Changed);
             }
         }
     }

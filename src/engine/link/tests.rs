@@ -218,15 +218,13 @@ impl Rig {
     fn place(&self) -> Place {
         match self.link.status().state {
             Phase::Idle => Place::Idle,
+            Phase::Connecting if matches!(self.link.state, State::NeedsAuth { .. }) => Place::Asking,
             Phase::Connecting => Place::Connecting,
             Phase::Open if self.link.poll_timeout() <= Some(self.now + SECOND * 10) => Place::Probing,
             Phase::Open => Place::Open,
             Phase::Waiting if self.link.poll_timeout().is_none() => Place::Parked,
             Phase::Waiting => Place::Waiting,
             Phase::Offline => Place::Offline,
-            Phase::NeedsAuth if matches!(self.link.state, State::NeedsAuth { asking: Some(_), .. }) => {
-                Place::Asking
-            }
             Phase::NeedsAuth => Place::NeedsAuth,
             Phase::Failed => Place::Failed,
             Phase::Closed => Place::Closed,

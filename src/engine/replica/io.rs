@@ -221,9 +221,10 @@ impl Problem {
 /// What the transport says of itself while it is not open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkState {
-    /// Trying, or waiting to try.
+    /// Trying, or waiting to try. The reason is why that is necessary, where something has failed.
     Connecting {
         retry_at: Option<Duration>,
+        reason: Option<String>,
     },
     /// The device is offline, or the transport was told to disconnect.
     Offline {
@@ -235,6 +236,23 @@ pub enum LinkState {
     Failed {
         reason: String,
     },
+}
+
+impl LinkState {
+    /// For the first time, as far as is known.
+    pub const TRYING: LinkState = LinkState::Connecting { retry_at: None, reason: None };
+
+    /// An attempt that does not say why it is made is made for the reason that was told before.
+    pub(super) fn after(mut self, before: &LinkState) -> LinkState {
+        if let (
+            LinkState::Connecting { reason: why @ None, .. },
+            LinkState::Connecting { reason: known, .. },
+        ) = (&mut self, before)
+        {
+            why.clone_from(known);
+        }
+        self
+    }
 }
 
 /// The state of synchronisation, most telling first.

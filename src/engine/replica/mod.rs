@@ -153,7 +153,7 @@ impl Replica {
             jobs_not_before: None,
             job_failures: 0,
             view: View::default(),
-            link: LinkState::Connecting { retry_at: None },
+            link: LinkState::TRYING,
             conn: None,
             dirty: false,
             uncounted: false,
@@ -193,7 +193,7 @@ impl Replica {
         match input {
             Input::Start { run } => self.start(run),
             Input::Stop => self.stop(),
-            Input::Link(link) => self.link = link,
+            Input::Link(link) => self.link = link.after(&self.link),
             Input::Opened { conn } => self.opened(conn),
             Input::Closed { conn, close_code } => self.closed(conn, close_code),
             Input::Received { conn, text } => self.received(conn, &text),
@@ -322,7 +322,7 @@ impl Replica {
             }
         }
         if let LinkState::Failed { .. } = self.link {
-            self.link = LinkState::Connecting { retry_at: None }; // the transport was told to try again
+            self.link = LinkState::TRYING; // the transport was told to try again
         }
         self.jobs_not_before = None;
         self.dirty = true;
@@ -355,7 +355,7 @@ impl Replica {
         self.ask_whose();
         let log = self.config.records.as_ref().map(|records| records.log);
         self.conn = Some(Conn::new(conn, log, self.now.at));
-        self.link = LinkState::Connecting { retry_at: None };
+        self.link = LinkState::TRYING;
         self.dirty = true;
         self.counters.forget_progress();
     }

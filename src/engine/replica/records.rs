@@ -207,7 +207,7 @@ impl Replica {
             lane.not_before = stated;
             lane.failures = 0;
         }
-        self.link = LinkState::Connecting { retry_at: None };
+        self.link = LinkState::TRYING;
     }
 
     fn is_out(&mut self, conn: ConnId, call: CallId) -> bool {
@@ -299,7 +299,7 @@ impl Replica {
             Standing::Good => match link {
                 LinkState::Offline { reason } => Some((State::Offline, Some(reason.clone()))),
                 // The transport asks for new credentials; the end of the call tells whether it got any.
-                LinkState::NeedsAuth { .. } => Some((State::Connecting, None)),
+                LinkState::NeedsAuth { reason } => Some((State::Connecting, Some(reason.clone()))),
                 LinkState::Connecting { .. } | LinkState::Failed { .. } => {
                     (records.push.failures + records.pull.failures > 0).then_some((State::Connecting, None))
                 }

@@ -52,7 +52,7 @@ impl Replica {
         };
         let retry_at = match &self.link {
             _ if self.conn.is_some() => self.calls_retry_at(),
-            LinkState::Connecting { retry_at } => *retry_at,
+            LinkState::Connecting { retry_at, .. } => *retry_at,
             LinkState::Offline { .. } | LinkState::NeedsAuth { .. } | LinkState::Failed { .. } => None,
         };
         self.status = Status {
@@ -98,7 +98,7 @@ impl Replica {
                 (if conn.caught_up { State::Live } else { State::CatchingUp }, None)
             }
             (Phase::Starting(_) | Phase::Running(_), None, link) => match link {
-                LinkState::Connecting { .. } => (State::Connecting, None),
+                LinkState::Connecting { reason, .. } => (State::Connecting, reason.clone()),
                 LinkState::Offline { reason } => (State::Offline, Some(reason.clone())),
                 LinkState::NeedsAuth { reason } => (State::NeedsAuth, Some(reason.clone())),
                 LinkState::Failed { reason } => (State::Failed, Some(reason.clone())),

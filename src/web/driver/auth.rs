@@ -44,6 +44,10 @@ impl Auth {
         self.in_a_row.set(0);
     }
 
+    pub(super) fn is_asking(&self) -> bool {
+        matches!(self.stage.get(), Stage::Asking)
+    }
+
     /// The app wants another try.
     fn renewed(&self) {
         if let Stage::Asked { .. } = self.stage.get() {
@@ -98,6 +102,7 @@ impl Driver {
                 Ok(_) => driver.try_again(),
                 Err(thrown) => {
                     let error = SyncError::new("needs-auth", "onAuthRequired has failed").cause(&thrown);
+                    driver.show_status();
                     driver.listeners.emit(EventName::Error, &error.into());
                 }
             }

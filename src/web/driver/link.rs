@@ -166,6 +166,12 @@ impl Driver {
         if !self.follows_state() {
             return self.connectionless_said(said);
         }
+        let epoch = self.epoch.get();
+        self.tell_outage(status);
+        // A listener may have stopped it.
+        if self.epoch.get() != epoch {
+            return;
+        }
         match said {
             Said::Open if self.conn.get().is_some() => {}
             Said::Open => self.opened(),
@@ -184,7 +190,7 @@ impl Driver {
             Said::Open if matches!(self.replica_status().state, State::NeedsAuth | State::Failed) => {
                 self.feed(Input::SyncNow);
             }
-            Said::Open => self.feed(Input::Link(LinkState::Connecting { retry_at: None })),
+            Said::Open => self.feed(Input::Link(LinkState::TRYING)),
             Said::Not { link, .. } => self.feed(Input::Link(link)),
         }
     }

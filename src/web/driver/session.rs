@@ -208,6 +208,12 @@ impl Driver {
             Session::Starting { .. } => self.status_as(State::Connecting, None),
             Session::Away { .. } => self.status_as(State::Standby, None),
             Session::Standby { leader, .. } => self.standby_status(leader),
+            // Not final: it goes on by itself when the app has answered.
+            Session::Leading { .. }
+                if self.auth.is_asking() && self.replica_status().state == State::NeedsAuth =>
+            {
+                self.status_as(State::Connecting, Some("unauthenticated"))
+            }
             Session::Leading { .. } => events::status_object(&self.replica_status(), None),
         }
     }
@@ -321,6 +327,7 @@ impl Driver {
             self.transport_threw(name, &thrown);
         }
         self.auth.begin();
+        self.outage.over();
         self.feed(Input::Start { run: Run::from_random(random_u64()) });
         if self.unread.replace(false) {
             // Written while another tab led, or nobody.

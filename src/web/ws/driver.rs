@@ -245,6 +245,7 @@ impl Driver {
             ("closeCode", or_none(code.map(JsValue::from))),
             ("closeReason", or_none(text.filter(|text| !text.is_empty()).map(JsValue::from))),
             ("retryAt", or_none(status.retry_at.map(|at| timer::wall_at(at, now).into()))),
+            ("cause", or_none(self.cause.borrow().clone())),
         ])
     }
 

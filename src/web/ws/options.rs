@@ -1,6 +1,7 @@
 //! The options of `WsTransport`: what is accepted, what is assumed, and a clear `bad-option` for the rest.
 //! Called by the class's constructor.
 
+use js_sys::{Array, Function, Reflect};
 use wasm_bindgen::prelude::*;
 
 use crate::engine::clock::Duration;
@@ -29,6 +30,11 @@ impl Options {
         let url = field(object, "url");
         if url.is_undefined() || url.is_null() {
             return Err(bad("new WsTransport() needs an object with at least { url }"));
+        }
+        if !(url.is_object() || url.is_function() || url.as_string().is_some_and(|text| is_address(&text))) {
+            return Err(bad(
+                "url must be an address, such as \"/api/v1/sync\", or a function that gives one",
+            ));
         }
         let protocol = Protocol::read(&given(object, "protocol"))
             .ok_or_else(|| bad("protocol must be \"push-pull\" or \"relay\""))?;
@@ -68,4 +74,14 @@ impl Options {
             link,
         })
     }
+}
+
+/// It can be parsed, for itself or relative to a page. What has a space in it would be, and is a mistake.
+fn is_address(text: &str) -> bool {
+    let class = field(&js_sys::global(), "URL");
+    let parsed = class.dyn_ref::<Function>().map(|class| {
+        let given = Array::of2(&text.into(), &"http://localhost".into());
+        Reflect::construct(class, &given)
+    });
+    !text.contains(' ') && !matches!(parsed, Some(Err(_)))
 }

@@ -54,7 +54,7 @@ impl World {
             self.devices[n].epoch += 1;
         }
         self.feed(n, Input::Closed { conn, close_code: Some(1006) })?;
-        self.feed(n, Input::Link(LinkState::Connecting { retry_at: None }))?;
+        self.feed(n, Input::Link(LinkState::TRYING))?;
         self.dial(n);
         Ok(())
     }

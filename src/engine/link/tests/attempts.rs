@@ -147,7 +147,7 @@ fn how_a_socket_was_closed_is_shown_until_the_next_one_opens() {
     let mut rig = Rig::at(Place::Open);
     let text = "token expired".to_owned();
     rig.feed(Input::Closed { socket: 1, code: CloseCode(4001), text: text.clone() });
-    assert_eq!((rig.phase(), rig.reason()), (Phase::NeedsAuth, "unauthenticated"));
+    assert_eq!((rig.phase(), rig.reason()), (Phase::Connecting, "unauthenticated"));
     assert_eq!(rig.link.status().close, Some((CloseCode(4001), text)));
     rig.feed(Input::Reconnect);
     assert!(rig.link.status().close.is_some());

@@ -19,7 +19,7 @@ fn a_refusal_asks_the_app_and_its_answer_tries_again_at_once() {
         let mut rig = Rig::at(Place::Open);
         let outputs = rig.closed(code);
         assert_eq!(outputs, vec![Output::Lost { socket: 1 }, Output::Changed, ASKED]);
-        assert_eq!((rig.phase(), rig.reason()), (Phase::NeedsAuth, "unauthenticated"));
+        assert_eq!((rig.phase(), rig.reason()), (Phase::Connecting, "unauthenticated"), "not yet final");
         let outputs = rig.feed(Input::AuthAnswered { ask: 1, kept: true });
         assert_eq!(outputs, vec![Output::Open { socket: 2 }, Output::Changed]);
     }
@@ -47,8 +47,8 @@ fn attempts_between_two_refusals_prove_nothing() {
 #[test]
 fn without_an_answer_it_stays_in_need() {
     let mut rig = Rig::at(Place::Asking);
-    assert_eq!(rig.feed(Input::AuthAnswered { ask: 1, kept: false }), vec![]);
-    assert_eq!(rig.place(), Place::NeedsAuth);
+    assert_eq!(rig.feed(Input::AuthAnswered { ask: 1, kept: false }), vec![Output::Changed]);
+    assert_eq!((rig.place(), rig.phase()), (Place::NeedsAuth, Phase::NeedsAuth));
     assert_eq!(rig.feed(Input::AuthAnswered { ask: 1, kept: true }), vec![], "it has answered");
     assert_eq!(rig.place(), Place::NeedsAuth);
 }
