@@ -112,6 +112,7 @@ test("it works before the start, after the stop, while the app holds a transacti
   assert.equal(before.database.sqlite, "3.44.0");
   await a.client.start();
   await ready(a);
+  await until(async () => (await a.client.exportDiagnostics()).frames.length > 0, "it has asked");
   await a.db.exec("BEGIN");
   assert.equal((await a.client.exportDiagnostics()).database, "database-busy");
   await a.db.exec("COMMIT");

@@ -75,7 +75,12 @@ async function run(rules, body) {
     if (rule) Object.assign(process.env, { CRSQLITE_LEAVE_OUT: rule }); // for a relay that the body starts
     if (rule) patience.ms = soon;
     const began = Date.now();
-    const error = await Promise.race([body().then(() => undefined, (error) => error), late(TOO_LATE_MS)]);
+    // On a busy machine another rule may heal in time what this one is for; it does not three times in a row.
+    let error;
+    for (let tries = rule ? 3 : 1; tries > 0 && !error; tries--) {
+      error = await Promise.race([body().then(() => undefined, (error) => error), late(TOO_LATE_MS)]);
+      if (!error && tries > 1) await Promise.race([end(), late(SOON_MS)]);
+    }
     leaveOut();
     if (!rule) soon = Math.max(SOON_MS, 2 * (Date.now() - began));
     process.send(error ? { failure: brief(error), stated: stated(error) } : {});

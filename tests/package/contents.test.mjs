@@ -35,12 +35,13 @@ test("no module waits at its top level, so CommonJS can require it too", { skip:
   for (const name of scripts) assert.doesNotThrow(() => require(join(pkg, name)), name);
 });
 
-test("the entries for tests, live queries and React carry no wasm and need nothing of the others", () => {
-  const imports = (name) => [...read(name).matchAll(/from "(.+?)"/g)].map((match) => match[1]);
+test("the entries for tests, live queries and React carry no wasm and need nothing that does", () => {
+  const imports = (name) => [...read(name).matchAll(/^(?:import|export|}).* from "(.+?)";$/gm)].map((match) => match[1]);
   for (const name of scripts.filter((name) => name.startsWith("testing"))) {
     assert.deepEqual(imports(name).filter((from) => !from.startsWith("./testing-")), [], name);
   }
-  assert.deepEqual(imports("live.js"), []);
+  assert.deepEqual(imports("error.js"), []);
+  assert.deepEqual(imports("live.js"), ["./error.js"]);
   assert.deepEqual(imports("react.js"), ["react", "./live.js"]);
 });
 

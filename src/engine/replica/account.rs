@@ -76,7 +76,7 @@ impl Replica {
         self.conn = None;
         self.drop_conn_tasks();
         if let LinkState::Failed { .. } = self.link {
-            self.link = LinkState::Connecting { retry_at: None };
+            self.link = LinkState::TRYING;
         }
         self.outputs.push_back(Output::Reconnect);
     }
