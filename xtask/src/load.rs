@@ -9,10 +9,18 @@ use crate::pack::TOOLS;
 use crate::run;
 use crate::workspace::{RELAY, Workspace, cargo};
 
+/// What puts the relay under load.
+pub(crate) const LOAD: &str = "load";
+
+/// Builds the relay and its load, optimised.
+pub(crate) fn build(ws: &Workspace) -> Result<()> {
+    let build = cmd!(cargo(), "build", "--quiet", "--release", "--package", RELAY, "--package", LOAD);
+    run::quiet("the relay and its load, optimised (minutes the first time)", &build.dir(ws.root()))
+}
+
 pub(crate) fn load(ws: &Workspace, quick: bool) -> Result<()> {
     npm::install(ws, TOOLS)?;
-    let build = cmd!(cargo(), "build", "--quiet", "--release", "--package", RELAY, "--package", "load");
-    run::quiet("the relay and its load, optimised (minutes the first time)", &build.dir(ws.root()))?;
+    build(ws)?;
     let report = ws.scratch()?.join("load.json");
     let arguments = [
         "--relay".into(),
@@ -23,5 +31,5 @@ pub(crate) fn load(ws: &Workspace, quick: bool) -> Result<()> {
         report,
     ];
     let quick = quick.then(|| "--quick".into());
-    run::shown("the relay under load", &duct::cmd(ws.optimised("load"), arguments.into_iter().chain(quick)))
+    run::shown("the relay under load", &duct::cmd(ws.optimised(LOAD), arguments.into_iter().chain(quick)))
 }

@@ -4,6 +4,7 @@
 
 mod api;
 mod apt;
+mod bench;
 mod browser;
 mod crash;
 mod demo;
@@ -76,6 +77,8 @@ enum Task {
         #[arg(long, conflicts_with_all = ["seeds", "seed"])]
         mutants: bool,
     },
+    /// Measures what the package exists for, beside what one would pick instead and beside the limit
+    Bench(bench::Options),
     /// Puts the relay under load, beside a broadcast relay in Node (Linux)
     Load {
         /// A tenth of everything
@@ -120,6 +123,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Ready => ready::ready(&ws),
         Task::Sim { mutants: true, .. } => ready::mutants(&ws),
         Task::Sim { seeds, seed, trace, .. } => ready::sim(&ws, seeds, seed, trace),
+        Task::Bench(options) => bench::bench(&ws, &options),
         Task::Load { quick } => load::load(&ws, quick),
         Task::Crash { rounds } => crash::crash(&ws, rounds),
         Task::Fuzz { runs, only } => fuzz::fuzz(&ws, runs, &only),

@@ -41,6 +41,11 @@ pub(crate) fn gate(ws: &Workspace) -> Result<()> {
     size::weigh(&ws.pkg())?.gate()
 }
 
+/// The brotli bytes of wasm and glue that an app downloads.
+pub(crate) fn weight(ws: &Workspace) -> Result<u64> {
+    Ok(size::weigh(&ws.pkg())?.total())
+}
+
 /// Makes pkg/ and the tarball, unless nothing changed. Of any weight: a demo is better than none.
 pub(crate) fn pack(ws: &Workspace) -> Result<()> {
     npm::ensure_node()?;

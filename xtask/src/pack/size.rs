@@ -62,7 +62,7 @@ impl Report {
         Ok(())
     }
 
-    fn total(&self) -> u64 {
+    pub(super) fn total(&self) -> u64 {
         self.wasm.brotli + self.scripts.brotli
     }
 }

@@ -1,0 +1,10 @@
+// Which parts there are, in the order of the table. What a part is: main.mjs.
+
+import * as apply from "./parts/apply.mjs";
+import * as exported from "./parts/export.mjs";
+import * as page from "./parts/page.mjs";
+import * as relay from "./parts/relay.mjs";
+
+const named = { apply, export: exported, page, relay };
+
+export const parts = Object.entries(named).map(([name, part]) => ({ name, ...part }));

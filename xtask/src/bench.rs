@@ -1,0 +1,40 @@
+//! `cargo xtask bench`: what the package exists for, measured beside what a user would pick instead and beside the limit.
+//! Decides what is built for it; what is measured and how it is judged is said in `tests/bench`. Called by `main`.
+
+use anyhow::Result;
+
+use crate::browser;
+use crate::load;
+use crate::npm;
+use crate::pack;
+use crate::run;
+use crate::workspace::{RELAY, Workspace};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Less of everything, in less than two minutes; fails where a ratio is out of its loose bounds
+    #[arg(long)]
+    quick: bool,
+    /// Only these parts, separated by commas
+    #[arg(long, value_name = "PARTS")]
+    only: Option<String>,
+    /// Puts the table into the README
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
+    write: bool,
+}
+
+pub(crate) fn bench(ws: &Workspace, options: &Options) -> Result<()> {
+    let chrome = browser::ensure()?;
+    pack::pack(ws)?;
+    load::build(ws)?;
+    let Options { quick, only, write } = options;
+    let flags = [(*quick, "--quick"), (*write, "--write")].into_iter().filter(|(set, _)| *set);
+    let only = only.iter().flat_map(|parts| ["--only", parts.as_str()]);
+    let measure = npm::node(&ws.path("tests/bench/main.mjs"), flags.map(|(_, flag)| flag).chain(only))?
+        .env("CHROME", chrome)
+        .env("CRSQLITE_SYNC_PKG", ws.pkg())
+        .env("CRSQLITE_PACKAGE_BYTES", pack::weight(ws)?.to_string())
+        .env("CRSQLITE_RELAY", ws.optimised(RELAY))
+        .env("CRSQLITE_LOAD", ws.optimised(load::LOAD));
+    run::shown("the bench", &measure)
+}
