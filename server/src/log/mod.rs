@@ -55,7 +55,21 @@ pub trait Log: fmt::Debug + Send + Sync {
     /// Stores what of `changes` is not dominated, each row at the next offset, and takes away what it dominates.
     /// `run` is this server's. When it returns, everything that `changes` says is on the disk, but for what was
     /// refused.
-    fn append<'a>(&'a self, owner: &'a Owner, run: &'a Run, changes: &'a [Change]) -> Answer<'a, Appended>;
+    fn append<'a>(&'a self, owner: &'a Owner, run: &'a Run, changes: &'a [Change]) -> Answer<'a, Appended> {
+        Box::pin(async move {
+            let mut done = self.append_each(owner, run, &[changes]).await?;
+            done.pop().unwrap_or(Err(Error::NotStored))
+        })
+    }
+
+    /// Appends these one after the other, with nothing between them, and syncs the disk once. One that fails takes back
+    /// nothing of the others.
+    fn append_each<'a>(
+        &'a self,
+        owner: &'a Owner,
+        run: &'a Run,
+        pushes: &'a [&'a [Change]],
+    ) -> Answer<'a, Vec<Result<Appended, Error>>>;
 
     /// Stores ordinary records that are newer than what is there, each at the next offset; `now` in milliseconds since
     /// 1970. When it returns, all that were accepted are on the disk.

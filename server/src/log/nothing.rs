@@ -30,7 +30,12 @@ impl Log for NoLog {
         refused()
     }
 
-    fn append<'a>(&'a self, _: &'a Owner, _: &'a Run, _: &'a [Change]) -> Answer<'a, Appended> {
+    fn append_each<'a>(
+        &'a self,
+        _: &'a Owner,
+        _: &'a Run,
+        _: &'a [&'a [Change]],
+    ) -> Answer<'a, Vec<Result<Appended, Error>>> {
         refused()
     }
 

@@ -1,19 +1,20 @@
 //! What is done inside one transaction, the same over every database. Decides the order of the statements; what stays,
 //! what wins and where an answer ends is `core`'s. Never begins or commits: the log of each database does, around this.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crsqlite_sync::wire::{Change, Run};
+use crsqlite_sync::wire::{Change, Pk, Run};
 
 use super::core::{
-    Appended, Clock, Cut, Feed, Item, Known, Put, Query, Record, Start, Sums, compact_within, judge,
+    Appended, Clock, Cut, Entry, Feed, Item, Known, Put, Query, Record, Start, Sums, compact_within, exact,
+    judge,
 };
 use super::names;
-use super::transaction::{Found, Transaction};
+use super::transaction::{Found, Transaction, rows_of};
 use crate::error::Error;
 use crate::user::Owner;
 
-/// So many entries are held in memory to see what a push replaces; one that touches more is taken in pieces.
+/// So many entries are held in memory to see what pushes replace; what touches more is taken in pieces.
 const MOST_TOUCHED: usize = 20_000;
 
 /// How far the owner's log has come.
@@ -67,50 +68,162 @@ pub(super) async fn feed(
     Ok(cut.finish(clock, base, exhausted))
 }
 
-/// Stores what of `changes` is not dominated, and takes away what it dominates.
+/// Stores pushes one after the other: of each what is not dominated, and takes away what it dominates. Each is told what it
+/// would hear if it came alone; what one of them stores and a later one takes away again is never written.
 pub(super) async fn append(
     tx: &mut impl Transaction,
     owner: &Owner,
     run: &Run,
-    changes: &[Change],
+    pushes: &[&[Change]],
     most_rows: Option<u64>,
-) -> Result<Appended, Error> {
-    if changes.is_empty() {
+) -> Result<Vec<Appended>, Error> {
+    if pushes.iter().all(|push| push.is_empty()) {
         let clock = clock(tx, owner).await?;
-        let (run, head) = (clock.run(run).clone(), clock.head);
-        return Ok(Appended { run, base: head, head, stored: Vec::new(), refused: Vec::new() });
+        return Ok(pushes.iter().map(|_| unchanged(clock.run(run), clock.head)).collect());
     }
     let Found { id, mut clock, mut rows } = tx.enter(owner).await?;
     let base = clock.head;
-    let (mut head, mut stored, mut refused) = (base, Vec::new(), Vec::new());
-    let mut pieces = vec![(0, changes)];
-    while let Some((first, piece)) = pieces.pop() {
-        let most = if piece.len() > 1 { MOST_TOUCHED } else { usize::MAX };
-        let Some(mut existing) = tx.touched(id, piece, most).await? else {
+    let (mut head, mut done) = (base, Vec::<Appended>::with_capacity(pushes.len()));
+    let mut groups = vec![Piece::all(pushes)];
+    while let Some(group) = groups.pop() {
+        let keys = rows_of(group.iter().flat_map(|piece| piece.changes));
+        let most = if keys.len() > 1 { MOST_TOUCHED } else { usize::MAX };
+        let Some(existing) = tx.touched(id, &keys, most).await? else {
             // One after the other they do the same.
-            let (one, other) = piece.split_at(piece.len() / 2);
-            pieces.extend([(first + one.len(), other), (first, one)]);
+            let (one, other) = Piece::halves(group);
+            groups.extend([other, one]);
             continue;
         };
-        existing.sort_unstable_by_key(|entry| entry.offset);
-        let plan = compact_within(room(most_rows, rows), &existing, piece, names::of);
-        refused.extend(plan.refuse.iter().map(|index| first + index));
-        if plan.insert.is_empty() {
-            continue;
+        let mut touched = Touched::new(&keys, existing);
+        let mut pieces = group.into_iter().peekable();
+        while let Some(Piece { push, first, changes }) = pieces.next() {
+            let existing = touched.entries_of(changes);
+            let mut plan = compact_within(room(most_rows, rows), &existing, changes, names::of);
+            let (before, new) = (head, plan.insert.iter().filter_map(|&index| changes.get(index)));
+            let new: Vec<(i64, &Change)> = (head + 1..).zip(new).collect();
+            if let Some((last, _)) = new.last() {
+                begin(tx, id, &mut clock, run).await?;
+                head = *last;
+                rows += count(new.len()) - count(plan.delete.len());
+            } else {
+                plan.delete.clear();
+            }
+            touched.settle(existing, &plan.delete, new, pieces.peek().is_some());
+            if done.len() <= push {
+                done.push(unchanged(clock.run(run), before));
+            }
+            if let Some(appended) = done.last_mut() {
+                (appended.run, appended.head) = (clock.run(run).clone(), head);
+                appended.stored.extend(plan.insert.iter().map(|index| first + index));
+                appended.refused.extend(plan.refuse.iter().map(|index| first + index));
+            }
         }
-        begin(tx, id, &mut clock, run).await?;
-        tx.delete(id, &plan.delete).await?;
-        let new: Vec<(i64, &Change)> =
-            (head + 1..).zip(plan.insert.iter().filter_map(|&index| piece.get(index))).collect();
-        tx.insert(id, &new).await?;
-        head = new.last().map_or(head, |(offset, _)| *offset);
-        rows += count(new.len()) - count(plan.delete.len());
-        stored.extend(plan.insert.iter().map(|index| first + index));
+        tx.delete(id, &touched.gone).await?;
+        tx.insert(id, &Vec::from_iter(touched.new)).await?;
     }
     if head > base {
         tx.set_head(id, head, rows).await?;
     }
-    Ok(Appended { run: clock.run(run).clone(), base, head, stored, refused })
+    Ok(done)
+}
+
+fn unchanged(run: &Run, head: i64) -> Appended {
+    Appended { run: run.clone(), base: head, head, stored: Vec::new(), refused: Vec::new() }
+}
+
+/// A push, or a stretch of one that touches more than is held in memory.
+#[derive(Debug)]
+struct Piece<'a> {
+    /// Which push.
+    push: usize,
+    /// The place of its first change in there.
+    first: usize,
+    changes: &'a [Change],
+}
+
+impl<'a> Piece<'a> {
+    fn all(pushes: &[&'a [Change]]) -> Vec<Self> {
+        pushes.iter().enumerate().map(|(push, &changes)| Piece { push, first: 0, changes }).collect()
+    }
+
+    fn halves(mut group: Vec<Self>) -> (Vec<Self>, Vec<Self>) {
+        if let [Piece { push, first, changes }] = *group {
+            let (one, other) = changes.split_at(changes.len() / 2);
+            let other = Piece { push, first: first + one.len(), changes: other };
+            return (vec![Piece { push, first, changes: one }], vec![other]);
+        }
+        let other = group.split_off(group.len() / 2);
+        (group, other)
+    }
+}
+
+/// The rows that a group touches, as they are after each of its pieces, and how the log comes to hold that.
+#[derive(Debug)]
+struct Touched<'a> {
+    places: HashMap<(&'a str, &'a Pk), usize>,
+    rows: Vec<Vec<Entry>>,
+    /// The offsets of entries that are stored.
+    gone: Vec<i64>,
+    new: BTreeMap<i64, &'a Change>,
+}
+
+impl<'a> Touched<'a> {
+    fn new(keys: &[(&'a str, &'a Pk)], existing: Vec<Entry>) -> Self {
+        let mut touched = Touched {
+            places: keys.iter().copied().zip(0..).collect(),
+            rows: keys.iter().map(|_| Vec::new()).collect(),
+            gone: Vec::new(),
+            new: BTreeMap::new(),
+        };
+        existing.into_iter().for_each(|entry| touched.add(entry));
+        touched
+    }
+
+    fn row(&mut self, table: &str, pk: &Pk) -> Option<&mut Vec<Entry>> {
+        self.places.get(&(table, pk)).and_then(|&place| self.rows.get_mut(place))
+    }
+
+    fn add(&mut self, entry: Entry) {
+        if let Some(row) = self.row(&entry.table, &entry.pk) {
+            row.push(entry);
+        }
+    }
+
+    /// Takes out what the rows of these changes hold, by offset.
+    fn entries_of(&mut self, changes: &[Change]) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for (table, pk) in rows_of(changes) {
+            self.row(table, pk).into_iter().for_each(|row| entries.append(row));
+        }
+        entries.sort_unstable_by_key(|entry| entry.offset);
+        entries
+    }
+
+    /// Of what was taken out some goes, and something new comes. Puts it back where there are `more` pieces to see it.
+    fn settle(&mut self, existing: Vec<Entry>, gone: &[i64], new: Vec<(i64, &'a Change)>, more: bool) {
+        if more {
+            let gone: HashSet<i64> = gone.iter().copied().collect();
+            let stays = existing.into_iter().filter(|entry| !gone.contains(&entry.offset));
+            stays.chain(new.iter().map(|&(offset, change)| entry(offset, change))).for_each(|e| self.add(e));
+        }
+        self.gone.extend(gone.iter().filter(|&offset| self.new.remove(offset).is_none()));
+        self.new.extend(new);
+    }
+}
+
+/// A change as `Transaction::touched` would find it.
+fn entry(offset: i64, change: &Change) -> Entry {
+    let value = exact(&change.val);
+    Entry {
+        offset,
+        table: change.table.clone(),
+        pk: change.pk.clone(),
+        cid: change.cid.clone(),
+        col_version: change.col_version,
+        cl: change.cl,
+        size: value.len(),
+        value: names::digest(&value).unwrap_or(value),
+    }
 }
 
 /// Stores the records that are newer than what is there.

@@ -39,11 +39,11 @@ pub(super) trait Transaction: Send {
     /// States the head and the number of entries and records.
     fn set_head(&mut self, log: i64, head: i64, rows: i64) -> impl Future<Output = Answer<()>> + Send;
 
-    /// All entries of the rows that `changes` touch, without their values; nothing if there are more than `most`.
+    /// All entries of these rows, without their values; nothing if there are more than `most`.
     fn touched(
         &mut self,
         log: i64,
-        changes: &[Change],
+        rows: &[(&str, &Pk)],
         most: usize,
     ) -> impl Future<Output = Answer<Option<Vec<Entry>>>> + Send;
 
@@ -95,9 +95,9 @@ pub(super) trait Transaction: Send {
 }
 
 /// The rows that changes are about, each once: table and key.
-pub(super) fn rows_of(changes: &[Change]) -> Vec<(&str, &Pk)> {
+pub(super) fn rows_of<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Vec<(&'a str, &'a Pk)> {
     let mut seen = HashSet::new();
-    let rows = changes.iter().map(|change| (change.table.as_str(), &change.pk));
+    let rows = changes.into_iter().map(|change| (change.table.as_str(), &change.pk));
     rows.filter(|row| seen.insert(*row)).collect()
 }
 

@@ -110,6 +110,63 @@ async fn the_log_in_a_database_does_what_the_log_in_memory_does() {
     }
 }
 
+#[tokio::test]
+async fn pushes_that_are_appended_at_once_do_what_they_do_one_after_the_other() {
+    for (seed, most_rows) in [(1, None), (2, None), (3, Some(12)), (4, Some(8))] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut random = Random(seed);
+        let mut log = open(directory.path(), most_rows).await.unwrap();
+        let mut model = Ledger { most_rows, ..Ledger::default() };
+        let (alice, mut run) = (Owner::of("alice"), Run::from_random(0));
+        for step in 0..40 {
+            if random.below(8) == 0 {
+                log.close().await;
+                log = open(directory.path(), most_rows).await.unwrap();
+                run = Run::from_random(step);
+            }
+            let pushes: Vec<Vec<Change>> = (0..random.below(7))
+                .map(|_| (0..random.below(9)).map(|_| random.change()).collect())
+                .collect();
+            let slices: Vec<&[Change]> = pushes.iter().map(Vec::as_slice).collect();
+            let done = log.append_each(&alice, &run, &slices).await.unwrap();
+            let expected: Vec<_> = pushes.iter().map(|push| model.append(&run, push)).collect();
+            let done: Vec<_> = done.into_iter().map(Result::unwrap).collect();
+            assert_eq!(done, expected, "seed {seed} step {step}");
+            let page = log.page(&alice, &Start::Offset(0), usize::MAX).await.unwrap();
+            assert_eq!(page, model.page(&Start::Offset(0), usize::MAX), "seed {seed} step {step}");
+            let sums = log.sums(&alice).await.unwrap();
+            assert_eq!(sums, (model.clock.clone(), model.sums()), "seed {seed} step {step}");
+        }
+        log.close().await;
+    }
+}
+
+#[tokio::test]
+async fn of_pushes_that_are_appended_at_once_one_that_fails_takes_nothing_of_the_others_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (alice, run) = (Owner::of("alice"), Run::from_random(1));
+    let log = open(directory.path(), None).await.unwrap();
+    let row = |n: i64| Change {
+        pk: Pk::pack(&[Value::Integer(n)]).unwrap(),
+        cid: "a".into(),
+        cl: 1,
+        col_version: 1,
+        val: Value::Integer(n),
+        ..Random(0).change()
+    };
+    log.append(&alice, &run, &[row(2)]).await.unwrap();
+    log.close().await;
+    run_beside(directory.path(), "UPDATE entry SET val = 'broken'").await;
+    let log = open(directory.path(), None).await.unwrap();
+    let pushes: Vec<[Change; 1]> = (1..=4).map(|n| [row(n)]).collect();
+    let slices: Vec<&[Change]> = pushes.iter().map(<[Change; 1]>::as_slice).collect();
+    let mut done = log.append_each(&alice, &run, &slices).await.unwrap();
+    assert!(matches!(done.remove(1), Err(Error::CorruptLog(_))));
+    let places: Vec<_> = done.into_iter().map(|one| one.map(|one| (one.base, one.head)).unwrap()).collect();
+    assert_eq!(places, [(1, 2), (2, 3), (3, 4)]);
+    assert_eq!(log.clock(&alice).await.unwrap().head, 4);
+}
+
 fn record(id: &str, about: &str, made_at: i64) -> Record {
     let (collection, record_id) = ("notes".into(), format!("\"{about}\""));
     let (kind, data, timestamp) = (Kind::Create, "{}".into(), String::new());
@@ -212,6 +269,15 @@ async fn a_push_that_touches_more_than_fits_into_memory_does_what_it_would_do_at
     let done = log.append(&alice, &run, &across).await.unwrap();
     assert_eq!(done, model.append(&run, &across));
     assert_eq!((done.stored.len(), done.head), (40, 24_040));
+    assert_eq!(log.sums(&alice).await.unwrap(), (model.clock.clone(), model.sums()));
+
+    let again: Vec<Vec<Change>> =
+        (4..8).map(|version| (0..60).map(|n| entry(n % 6, n, version)).collect()).collect();
+    let slices: Vec<&[Change]> = again.iter().map(Vec::as_slice).collect();
+    let done = log.append_each(&alice, &run, &slices).await.unwrap();
+    for (push, done) in again.iter().zip(done) {
+        assert_eq!(done.unwrap(), model.append(&run, push), "nor where several come at once");
+    }
     assert_eq!(log.sums(&alice).await.unwrap(), (model.clock.clone(), model.sums()));
 }
 

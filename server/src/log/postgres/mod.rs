@@ -91,10 +91,36 @@ impl PostgresLog {
         Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?)
     }
 
-    async fn append_rows(&self, owner: &Owner, run: &Run, changes: &[Change]) -> Result<Appended, Error> {
+    /// All at once, or where that fails each by itself.
+    async fn append_pushes(
+        &self,
+        owner: &Owner,
+        run: &Run,
+        pushes: &[&[Change]],
+    ) -> Result<Vec<Result<Appended, Error>>, Error> {
+        match self.append_together(owner, run, pushes).await {
+            Ok(done) => Ok(done.into_iter().map(Ok).collect()),
+            Err(error) if pushes.len() < 2 => Err(error),
+            Err(_) => {
+                let mut each = Vec::with_capacity(pushes.len());
+                for push in pushes {
+                    let done = self.append_together(owner, run, &[push]).await;
+                    each.push(done.and_then(|mut done| done.pop().ok_or(Error::NotStored)));
+                }
+                Ok(each)
+            }
+        }
+    }
+
+    async fn append_together(
+        &self,
+        owner: &Owner,
+        run: &Run,
+        pushes: &[&[Change]],
+    ) -> Result<Vec<Appended>, Error> {
         let mut tx = self.write().await?;
         let mut statements = Statements::new(&mut tx, &self.start);
-        let done = program::append(&mut statements, owner, run, changes, self.most_rows).await?;
+        let done = program::append(&mut statements, owner, run, pushes, self.most_rows).await?;
         let untold = statements.untold.take();
         tx.commit().await?;
         self.words.tell(untold);
@@ -160,8 +186,13 @@ impl Log for PostgresLog {
         }))
     }
 
-    fn append<'a>(&'a self, owner: &'a Owner, run: &'a Run, changes: &'a [Change]) -> Answer<'a, Appended> {
-        Box::pin(timed(DEADLINE, self.append_rows(owner, run, changes)))
+    fn append_each<'a>(
+        &'a self,
+        owner: &'a Owner,
+        run: &'a Run,
+        pushes: &'a [&'a [Change]],
+    ) -> Answer<'a, Vec<Result<Appended, Error>>> {
+        Box::pin(timed(DEADLINE, self.append_pushes(owner, run, pushes)))
     }
 
     fn put_records<'a>(

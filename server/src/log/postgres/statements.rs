@@ -13,7 +13,7 @@ use crate::log::core::{
     ACCEPTED_KEPT, Clock, Counter, Entry, Kind, Query, RUNS_KEPT, Record, RunStart, StoredRecord, Sums, exact,
 };
 use crate::log::names;
-use crate::log::transaction::{Found, Taken, Transaction, rows_of};
+use crate::log::transaction::{Found, Taken, Transaction};
 use crate::user::{Owner, OwnerDigest};
 
 /// Keys or rows in one statement.
@@ -244,11 +244,11 @@ impl Transaction for Statements<'_> {
     async fn touched(
         &mut self,
         log: i64,
-        changes: &[Change],
+        rows: &[(&str, &Pk)],
         most: usize,
     ) -> Result<Option<Vec<Entry>>, Error> {
         let mut entries = Vec::new();
-        for batch in rows_of(changes).chunks(BATCH) {
+        for batch in rows.chunks(BATCH) {
             type Row = (i64, Vec<u8>, Vec<u8>, Vec<u8>, i64, i64, Option<String>, Option<Vec<u8>>, i32);
             // LATERAL with OFFSET: one look into the index per row, whatever the planner thinks of the list.
             let found: Vec<Row> = sqlx::query_as(

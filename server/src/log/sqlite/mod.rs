@@ -110,9 +110,14 @@ impl Log for SqliteLog {
         Box::pin(async { program::sums(&mut Statements(&mut *self.read().await?), owner).await })
     }
 
-    fn append<'a>(&'a self, owner: &'a Owner, run: &'a Run, changes: &'a [Change]) -> Answer<'a, Appended> {
-        let changes = changes.to_vec();
-        Box::pin(self.writer.ask(owner, run, |answer| Work::Append(changes, answer)))
+    fn append_each<'a>(
+        &'a self,
+        owner: &'a Owner,
+        run: &'a Run,
+        pushes: &'a [&'a [Change]],
+    ) -> Answer<'a, Vec<Result<Appended, Error>>> {
+        let pushes = pushes.iter().map(|push| push.to_vec()).collect();
+        Box::pin(self.writer.ask(owner, run, |answer| Work::Append(pushes, answer)))
     }
 
     fn put_records<'a>(

@@ -12,7 +12,7 @@ use crate::log::core::{
     ACCEPTED_KEPT, Clock, Counter, Entry, Kind, Query, RUNS_KEPT, Record, RunStart, StoredRecord, Sums, exact,
 };
 use crate::log::names;
-use crate::log::transaction::{Found, Taken, Transaction, rows_of};
+use crate::log::transaction::{Found, Taken, Transaction};
 use crate::user::Owner;
 
 /// Keys or rows in one statement.
@@ -144,11 +144,11 @@ impl Transaction for Statements<'_> {
     async fn touched(
         &mut self,
         log: i64,
-        changes: &[Change],
+        rows: &[(&str, &Pk)],
         most: usize,
     ) -> Result<Option<Vec<Entry>>, Error> {
         let mut entries = Vec::new();
-        for batch in rows_of(changes).chunks(BATCH) {
+        for batch in rows.chunks(BATCH) {
             let mut query = QueryBuilder::<Sqlite>::new("WITH key (tbl, pk) AS (");
             query.push_values(batch, |mut tuple, (table, pk)| {
                 tuple.push_bind(*table).push_bind(pk.as_bytes());

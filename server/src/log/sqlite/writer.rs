@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crsqlite_sync::wire::{Change, Run};
-use sqlx::{Connection as _, SqliteConnection, SqlitePool};
+use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,8 @@ type Finish = Box<dyn FnOnce(Option<Arc<sqlx::Error>>) + Send>;
 /// What is to be written.
 #[derive(Debug)]
 pub(super) enum Work {
-    Append(Vec<Change>, Answer<Appended>),
+    /// Each of its own.
+    Append(Vec<Vec<Change>>, Answer<Vec<Result<Appended, Error>>>),
     /// At this moment, in milliseconds since 1970.
     Put(Vec<Record>, i64, Answer<Put>),
 }
@@ -117,10 +118,7 @@ async fn commit(
 ) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
     for job in batch {
-        let mut part = tx.begin().await?;
-        let (done, finish) = job.perform(&mut part, most).await;
-        finishes.push(finish);
-        if done { part.commit().await? } else { part.rollback().await? }
+        finishes.push(job.perform(&mut tx, most).await?);
     }
     tx.commit().await
 }
@@ -128,29 +126,68 @@ async fn commit(
 impl Job {
     fn size(&self) -> usize {
         match &self.work {
-            Work::Append(changes, _) => changes.len(),
+            Work::Append(pushes, _) => pushes.iter().map(Vec::len).sum(),
             Work::Put(records, ..) => records.len(),
         }
     }
 
-    async fn perform(self, db: &mut SqliteConnection, most: Option<u64>) -> (bool, Finish) {
-        let (Job { owner, run, work }, tx) = (self, &mut Statements(db));
-        match work {
-            Work::Append(changes, answer) => {
-                settle(program::append(tx, &owner, &run, &changes, most).await, answer)
+    /// Fails where the database does not even end what was begun.
+    async fn perform(self, db: &mut SqliteConnection, most: Option<u64>) -> Result<Finish, sqlx::Error> {
+        let Job { owner, run, work } = self;
+        Ok(match work {
+            Work::Append(pushes, answer) => {
+                let pushes: Vec<&[Change]> = pushes.iter().map(Vec::as_slice).collect();
+                settle(Ok(append(db, &owner, &run, &pushes, most).await?), answer)
             }
             Work::Put(records, now, answer) => {
-                settle(program::put_records(tx, &owner, &run, &records, now, most).await, answer)
+                let mut part = db.begin().await?;
+                let tx = &mut Statements(&mut part);
+                let done = program::put_records(tx, &owner, &run, &records, now, most).await;
+                settle(end(part, done).await?, answer)
             }
+        })
+    }
+}
+
+/// All at once, or where that fails each by itself.
+async fn append(
+    db: &mut SqliteConnection,
+    owner: &Owner,
+    run: &Run,
+    pushes: &[&[Change]],
+    most: Option<u64>,
+) -> Result<Vec<Result<Appended, Error>>, sqlx::Error> {
+    let mut part = db.begin().await?;
+    let done = program::append(&mut Statements(&mut part), owner, run, pushes, most).await;
+    match end(part, done).await? {
+        Ok(done) => Ok(done.into_iter().map(Ok).collect()),
+        Err(error) if pushes.len() < 2 => Ok(vec![Err(error)]),
+        Err(_) => {
+            let mut each = Vec::with_capacity(pushes.len());
+            for push in pushes {
+                each.extend(Box::pin(append(db, owner, run, &[push], most)).await?);
+            }
+            Ok(each)
         }
     }
 }
 
-fn settle<T: Send + 'static>(done: Result<T, Error>, answer: Answer<T>) -> (bool, Finish) {
-    let is_done = done.is_ok();
-    let finish = move |failed: Option<Arc<sqlx::Error>>| {
+/// What failed leaves nothing behind.
+async fn end<T>(
+    part: Transaction<'_, Sqlite>,
+    done: Result<T, Error>,
+) -> Result<Result<T, Error>, sqlx::Error> {
+    if done.is_ok() {
+        part.commit().await?
+    } else {
+        part.rollback().await?
+    }
+    Ok(done)
+}
+
+fn settle<T: Send + 'static>(done: Result<T, Error>, answer: Answer<T>) -> Finish {
+    Box::new(move |failed: Option<Arc<sqlx::Error>>| {
         // Whoever asked may have left.
         let _ = answer.send(failed.map_or(done, |error| Err(Error::Commit(error))));
-    };
-    (is_done, Box::new(finish))
+    })
 }
