@@ -49,7 +49,7 @@ const READABLE: usize = 2;
 /// Most connections are idle, and each has this buffer all the time; a large message gets another.
 const READ_BYTES: usize = 4 << 10;
 /// What is written at once; only there while something is written.
-const WRITE_BYTES: usize = 8 << 10;
+pub(crate) const WRITE_BYTES: usize = 8 << 10;
 
 /// What all connections share.
 #[derive(Debug)]

@@ -11,6 +11,8 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Limits;
+
 /// How a connection ends: what its close frame says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct End {
@@ -46,6 +48,12 @@ pub(crate) struct Bound {
     pub(crate) bytes: usize,
 }
 
+impl Bound {
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Bound { messages: limits.queue_messages, bytes: limits.queue_bytes }
+    }
+}
+
 /// A queue that was full.
 const TOO_SLOW: End = End::new(CloseCode::TRY_AGAIN_LATER, "reading too slowly");
 
@@ -59,10 +67,10 @@ pub(crate) enum Next {
 /// A text that is still being written; what comes after it waits.
 pub(crate) type Later = Arc<OnceLock<Utf8Bytes>>;
 
-#[derive(Debug)]
-enum Queued {
+#[derive(Debug, Clone)]
+pub(crate) enum Queued {
     Text(Utf8Bytes),
-    /// And about how many bytes it will have.
+    /// And about how many bytes it will have. Then [`Outbox::look`] is to be called, or [`Outbox::give_up`].
     Later(Later, usize),
 }
 
@@ -117,13 +125,24 @@ impl Outbox {
 
     /// Queues a frame. At the bound everything that waits is void, and the connection ends.
     pub(crate) fn push(&self, frame: Utf8Bytes) {
-        self.queue(Queued::Text(frame));
+        self.push_all([Queued::Text(frame)]);
     }
 
-    /// Queues a frame of about this many bytes that is not written yet. Then [`Outbox::look`] is to be called, or
-    /// [`Outbox::give_up`].
-    pub(crate) fn push_later(&self, frame: Later, bytes: usize) {
-        self.queue(Queued::Later(frame, bytes));
+    /// Queues frames, in this order.
+    pub(crate) fn push_all(&self, frames: impl IntoIterator<Item = Queued>) {
+        let mut frames = frames.into_iter().peekable();
+        if frames.peek().is_none() {
+            return;
+        }
+        let mut state = self.state();
+        for frame in frames {
+            if state.end.is_some() {
+                break;
+            }
+            self.queue(&mut state, frame);
+        }
+        drop(state);
+        self.filled.notify_one();
     }
 
     /// A frame that was queued before it was written may be there now.
@@ -142,11 +161,7 @@ impl Outbox {
         self.filled.notify_one();
     }
 
-    fn queue(&self, frame: Queued) {
-        let mut state = self.state();
-        if state.end.is_some() {
-            return;
-        }
+    fn queue(&self, state: &mut State, frame: Queued) {
         let bytes = state.bytes.saturating_add(frame.bytes());
         let full = state.frames.len() >= self.bound.messages || bytes > self.bound.bytes;
         if full && !state.frames.is_empty() {
@@ -159,7 +174,6 @@ impl Outbox {
             state.frames.push_back(frame);
             state.bytes = bytes;
         }
-        self.filled.notify_one();
     }
 
     /// Ends the connection once everything that waits is written. The first reason stands.
@@ -184,6 +198,24 @@ impl Outbox {
                 Some(Next::Frame(frame))
             }
             None => state.end.map(Next::End),
+        }
+    }
+
+    /// What can be written now, of about so many bytes, at the end of `frames`.
+    pub(crate) fn take_ready(&self, most: usize, frames: &mut Vec<Utf8Bytes>) {
+        let (mut state, mut taken) = (self.state(), 0);
+        while taken < most
+            && let Some(frame) = state.frames.front()
+            && let Some(text) = frame.text().cloned()
+        {
+            let bytes = frame.bytes();
+            state.frames.pop_front();
+            state.bytes = state.bytes.saturating_sub(bytes);
+            taken += text.len();
+            frames.push(text);
+        }
+        if taken > 0 && state.frames.is_empty() {
+            self.emptied.notify_one();
         }
     }
 
@@ -259,7 +291,7 @@ mod tests {
     fn a_frame_that_is_still_being_written_keeps_its_place_and_its_share_of_the_bound() {
         let (outbox, late) = (self::outbox(), Later::default());
         outbox.push(Utf8Bytes::from_static("a"));
-        outbox.push_later(Later::clone(&late), 8);
+        outbox.push_all([Queued::Later(Later::clone(&late), 8)]);
         outbox.push(Utf8Bytes::from_static("b"));
         outbox.end(End::new(CloseCode::GOING_AWAY, "bye"));
         assert_eq!((outbox.try_take(), outbox.try_take()), (frame("a"), None));
@@ -268,7 +300,7 @@ mod tests {
         assert!(matches!(outbox.try_take(), Some(Next::End(_))));
 
         let outbox = self::outbox();
-        outbox.push_later(Later::default(), 8);
+        outbox.push_all([Queued::Later(Later::default(), 8)]);
         outbox.push(Utf8Bytes::from_static("too much"));
         assert_eq!(outbox.try_take(), Some(Next::End(TOO_SLOW)));
     }
@@ -276,7 +308,7 @@ mod tests {
     #[test]
     fn a_frame_that_is_never_written_ends_the_connection() {
         let outbox = outbox();
-        outbox.push_later(Later::default(), 8);
+        outbox.push_all([Queued::Later(Later::default(), 8)]);
         outbox.give_up(End::new(CloseCode::TRY_AGAIN_LATER, "overloaded"));
         assert!(matches!(outbox.try_take(), Some(Next::End(_))));
     }
@@ -284,7 +316,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_a_frame_hears_that_it_is_written() {
         let (outbox, late) = (outbox(), Later::default());
-        outbox.push_later(Later::clone(&late), 8);
+        outbox.push_all([Queued::Later(Later::clone(&late), 8)]);
         let write = async {
             tokio::task::yield_now().await;
             late.set(Utf8Bytes::from_static("late")).unwrap();

@@ -97,20 +97,39 @@ impl Haste {
 }
 
 impl Haste {
+    /// Counts a message of a user, and says how long not to read on. `None` where the connection ends.
+    pub(crate) fn count(
+        &mut self,
+        app: &App,
+        outbox: &Outbox,
+        user: &Owner,
+        bytes: usize,
+    ) -> Option<Duration> {
+        let wait = self.take(&app.pace, user, bytes, Instant::now());
+        wait.inspect_err(|&end| {
+            app.metrics.limited("rate");
+            outbox.end(end);
+        })
+        .ok()
+    }
+
     /// Waits where the user sends too fast: what is not read the other side cannot go on to send. False at the end.
     pub(crate) async fn keep(&mut self, app: &App, outbox: &Outbox, user: &Owner, bytes: usize) -> bool {
-        match self.take(&app.pace, user, bytes, Instant::now()) {
-            Ok(Duration::ZERO) => true,
-            Ok(wait) => tokio::select! {
-                () = sleep(wait) => true,
-                () = outbox.ended() => false,
-            },
-            Err(end) => {
-                app.metrics.limited("rate");
-                outbox.end(end);
-                false
-            }
+        match self.count(app, outbox, user, bytes) {
+            Some(wait) => rest(outbox, wait).await,
+            None => false,
         }
+    }
+}
+
+/// Reads nothing for so long. False if the connection ends.
+pub(crate) async fn rest(outbox: &Outbox, wait: Duration) -> bool {
+    if wait.is_zero() {
+        return true;
+    }
+    tokio::select! {
+        () = sleep(wait) => true,
+        () = outbox.ended() => false,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::extract::ws::Utf8Bytes;
 
 use crate::metrics::{Metrics, Presence};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Queued};
 use crate::user::Owner;
 
 /// The connections of all users.
@@ -84,13 +84,15 @@ impl PlainRoom {
 }
 
 impl PlainMembership {
-    /// Queues a message for the user's other connections; `kind` is its type.
-    pub(crate) fn forward(&self, message: &Utf8Bytes, kind: &'static str) {
+    /// Queues messages, each with its type, for the user's other connections.
+    pub(crate) fn forward(&self, messages: &[(Utf8Bytes, &'static str)]) {
         let members = self.room.members();
         for (_, outbox) in members.present.iter().filter(|(id, _)| **id != self.id) {
-            outbox.push(message.clone());
+            outbox.push_all(messages.iter().map(|(text, _)| Queued::Text(text.clone())));
         }
-        self.rooms.metrics.sent(kind, members.present.len().saturating_sub(1));
+        for (_, kind) in messages {
+            self.rooms.metrics.sent(kind, members.present.len().saturating_sub(1));
+        }
     }
 }
 

@@ -2,15 +2,13 @@
 //! device causes, and in which order the devices hear of it; never touches a socket.
 //! Entered by `socket`, found through `Rooms`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use axum::extract::ws::Utf8Bytes;
 use crsqlite_sync::wire::{
-    Body, Change, CloseCode, Cursor, Message, Rejected, Row, RowCode, Run, SiteId, SyncPush, SyncRequest,
-    SyncResponse, WireError,
+    Body, Change, Cursor, Message, Run, SiteId, SyncPush, SyncRequest, SyncResponse, WireError,
 };
 use tokio::sync::{Mutex as OrderedMutex, Semaphore};
 use tokio::task::AbortHandle;
@@ -20,21 +18,18 @@ use tracing::{debug, warn};
 use crate::clock::now_ms;
 use crate::comparison::Comparison;
 use crate::error::Error;
-use crate::heavy::{self, HEAVY_BYTES};
 use crate::log::Log;
-use crate::log::core::{Appended, Clock, Item, Query, Record, Start};
-use crate::metrics::{self, Metrics, Presence, RowFate};
-use crate::outbox::{End, Later, Outbox};
-use crate::push_pull;
+use crate::log::core::{Clock, Item, Query, Record, Start};
+use crate::mail::{Letter, To};
+use crate::metrics::{Metrics, Presence};
+use crate::outbox::{Bound, Outbox};
+use crate::pushes::{Incoming, Waiting};
 use crate::reply::{self, Hint, Origin, Stored};
 use crate::rooms::Rooms;
 use crate::user::User;
 
 /// A peer that knows only the seed answers with all that it has: it is not asked more often.
 const ASK_PAUSE: Duration = Duration::from_secs(30);
-
-/// What could not be written will never come.
-const OVERLOADED: End = End::new(CloseCode::TRY_AGAIN_LATER, "overloaded");
 
 /// Requests of one user over HTTP that are carried out at once.
 const CALLS: usize = 16;
@@ -50,6 +45,9 @@ pub(crate) struct Room {
     /// Held from reading or writing the log until its messages are queued, so that every connection hears of offsets
     /// in their order. Fair: messages are taken in the order in which they came.
     pub(crate) order: OrderedMutex<Told>,
+    pub(crate) waiting: Waiting,
+    /// So much of it is appended at once.
+    pub(crate) together: Bound,
     /// Somebody will look soon how far the log has come.
     looking: AtomicBool,
     members: Mutex<Members>,
@@ -61,6 +59,13 @@ pub(crate) struct Room {
     registry: Weak<Rooms>,
     /// Repeats the head while the room is in use.
     beat: OnceLock<AbortHandle>,
+}
+
+/// How much is read for an answer, and appended at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Portions {
+    pub(crate) answer_bytes: usize,
+    pub(crate) together: Bound,
 }
 
 /// How far the connections have been told of the log; nothing before the first one came.
@@ -109,7 +114,7 @@ impl Room {
         user: User,
         log: Arc<dyn Log>,
         run: Run,
-        answer_bytes: usize,
+        portions: Portions,
         comparison: Arc<Comparison>,
         metrics: Arc<Metrics>,
         registry: Weak<Rooms>,
@@ -118,8 +123,10 @@ impl Room {
             user,
             log,
             run,
-            answer_bytes,
+            answer_bytes: portions.answer_bytes,
             order: OrderedMutex::default(),
+            waiting: Waiting::default(),
+            together: portions.together,
             looking: AtomicBool::new(false),
             members: Mutex::default(),
             calls: Arc::new(Semaphore::new(CALLS)),
@@ -165,7 +172,7 @@ impl Room {
     async fn repeat_head(&self) {
         let mut told = self.order.lock().await;
         if let Some(clock) = self.look_at_head(&mut told).await {
-            self.tell_others(None, &reply::head(&self.user, &self.run, &clock, Vec::new(), now_ms()));
+            self.tell_others(None, || reply::head(&self.user, &self.run, &clock, Vec::new(), now_ms()));
         }
     }
 
@@ -237,7 +244,7 @@ impl Room {
         }
         // More than one message holds: the devices find the gap and ask, each for what it lacks.
         let (rows, base) = if whole { (rows, feed.base) } else { (Vec::new(), head) };
-        self.tell_others(except, &reply::news(&self.user, rows, Stored { run, base, head }, now));
+        self.tell_others(except, || reply::news(&self.user, rows, Stored { run, base, head }, now));
     }
 
     pub(crate) fn failed(&self, error: &Error, what: &str) {
@@ -255,8 +262,9 @@ impl Room {
             Ok(clock) => {
                 (member.asked, member.asks) = (Some(Instant::now()), false);
                 let request = reply::request(&self.user, &self.run, &clock, now_ms());
-                self.metrics.sent(metrics::kind(&request.body), 1);
-                member.outbox.push(Utf8Bytes::from(request.encode()));
+                let letter = Letter::message(To::One(id), request);
+                self.metrics.sent(letter.kind, 1);
+                member.outbox.push_all([letter.frame]);
                 true
             }
             Err(error) => {
@@ -266,44 +274,64 @@ impl Room {
         }
     }
 
+    /// A peer that knows only the seed has left rows behind, or sent some that could not be stored: it is asked for
+    /// everything again, at most once in a while.
+    pub(crate) fn ask_again(self: &Arc<Self>, id: u64) {
+        let mut members = self.members();
+        let Some(member) = members.present.get_mut(&id) else { return };
+        if std::mem::replace(&mut member.asks, true) {
+            return;
+        }
+        let mut wait = member.asked.map_or(Duration::ZERO, |at| ASK_PAUSE.saturating_sub(at.elapsed()));
+        let room = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(wait).await;
+                let Some(room) = room.upgrade() else { return };
+                if room.ask(id).await {
+                    return;
+                }
+                wait = ASK_PAUSE;
+            }
+        });
+    }
+
     /// Queues a message for all connections of the relay protocol but one.
-    pub(crate) fn tell_others(&self, except: Option<u64>, message: &Message) {
-        let frame = || {
-            let message = message.clone();
-            move || message.encode()
-        };
-        self.tell(Protocol::Relay, except, metrics::kind(&message.body), about_bytes(&message.body), frame);
+    pub(crate) fn tell_others(&self, except: Option<u64>, message: impl FnOnce() -> Message) {
+        let to = To::Others(Protocol::Relay, except);
+        if self.is_heard(to) {
+            self.post(vec![Letter::message(to, message())]);
+        }
     }
 
     /// Queues a frame for all connections of the push-pull contract but one.
     pub(crate) fn tell_news(&self, except: Option<u64>, rows: &[Change], records: &[&Record], now: i64) {
-        let bytes: usize =
-            rows.iter().map(Change::wire_size).chain(records.iter().map(|r| r.wire_size())).sum();
-        self.tell(Protocol::PushPull, except, "server_push", bytes, || {
-            let rows = rows.to_vec();
-            let records: Vec<Record> = records.iter().map(|&record| record.clone()).collect();
-            move || push_pull::news(&rows, &records, now)
-        });
+        let to = To::Others(Protocol::PushPull, except);
+        if self.is_heard(to) {
+            self.post(vec![Letter::news(to, rows, records, now)]);
+        }
     }
 
-    /// `bytes` is about how large the frame will be, `frame` takes along what it writes.
-    fn tell<F: FnOnce() -> String + Send + 'static>(
-        &self,
-        protocol: Protocol,
-        except: Option<u64>,
-        kind: &'static str,
-        bytes: usize,
-        frame: impl FnOnce() -> F,
-    ) {
+    /// Whether anybody is there for it.
+    pub(crate) fn is_heard(&self, to: To) -> bool {
+        self.members().present.iter().any(|(&id, member)| to.reaches(id, member.speaks))
+    }
+
+    /// Queues these for all whom they are for; each gets its own at once, so that they can be sent at once.
+    pub(crate) fn post(&self, letters: Vec<Letter>) {
         let members = self.members();
-        let hears = |(id, member): &(&u64, &Member)| Some(**id) != except && member.speaks == protocol;
-        let mut hearers = members.present.iter().filter(hears).peekable();
-        if hearers.peek().is_none() {
-            return;
+        for (&id, member) in &members.present {
+            let own = letters.iter().filter(|letter| letter.to.reaches(id, member.speaks));
+            member.outbox.push_all(own.map(|letter| letter.frame.clone()));
         }
-        let hearers: Vec<Arc<Outbox>> = hearers.map(|(_, member)| Arc::clone(&member.outbox)).collect();
-        self.metrics.sent(kind, hearers.len());
-        send(hearers, bytes, frame());
+        for letter in letters {
+            let hearers = || members.present.iter().filter(|(id, m)| letter.to.reaches(**id, m.speaks));
+            self.metrics.sent(letter.kind, hearers().count());
+            if letter.is_large() {
+                let hearers = hearers().map(|(_, member)| Arc::clone(&member.outbox)).collect();
+                letter.write_for(hearers);
+            }
+        }
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
@@ -324,7 +352,7 @@ impl Drop for Room {
 }
 
 impl Membership {
-    pub(crate) fn room(&self) -> &Room {
+    pub(crate) fn room(&self) -> &Arc<Room> {
         &self.room
     }
 
@@ -332,12 +360,15 @@ impl Membership {
         self.id
     }
 
-    /// Takes one message of the device. Must run to its end: what is stored is also forwarded.
+    /// Takes one message of the device. Must run to its end.
     pub(crate) async fn handle(&self, message: Message) {
         let Message { site_id, timestamp, body } = message;
         match body {
             Body::Request(request) => self.answer(site_id, &request).await,
-            Body::Push(push) => self.push(site_id, timestamp, push).await,
+            Body::Push(push) => {
+                let pushes = self.incoming(site_id, timestamp, push);
+                self.room.store(pushes.into_iter().collect()).await;
+            }
             Body::Response(response) => self.take_answer(site_id, timestamp, response).await,
             // Between devices nothing depends on these, and neither is ever answered.
             Body::Ack(_) | Body::Error(_) => {}
@@ -349,7 +380,7 @@ impl Membership {
         let _order = self.room.order.lock().await;
         let clock = self.room.log.clock(&self.room.user.owner).await.ok();
         let run = clock.map(|clock| clock.run(&self.room.run).clone());
-        self.reply(&reply::complaint(&self.room.user, run, Hint::of(text), error, now_ms()));
+        self.reply(reply::complaint(&self.room.user, run, Hint::of(text), error, now_ms()));
     }
 
     /// Answers a request, to the requester only. A peer of ours asks for page after page; a peer that knows only the
@@ -383,13 +414,13 @@ impl Membership {
                 room.comparison.verdict(counted, from, request, room.user.site_id, &room.run, &clock)
             });
             let (differ, doubted) = verdict.map(|found| (found.differ, found.doubted)).unzip();
-            self.reply(&reply::response(&room.user, &room.run, from, request, page, differ, now_ms()));
+            self.reply(reply::response(&room.user, &room.run, from, request, page, differ, now_ms()));
             if let Some(doubted) = doubted.filter(|tables| !tables.is_empty()) {
-                let message = reply::head(&room.user, &room.run, &clock, doubted, now_ms());
-                room.tell_others(Some(self.id), &message);
+                let head = || reply::head(&room.user, &room.run, &clock, doubted, now_ms());
+                room.tell_others(Some(self.id), head);
             }
             if seed_only && self.may_ask() {
-                self.reply(&reply::request(&room.user, &room.run, &clock, now_ms()));
+                self.reply(reply::request(&room.user, &room.run, &clock, now_ms()));
             }
             drop(told);
             if !seed_only || !more || !self.outbox.drained().await {
@@ -398,17 +429,17 @@ impl Membership {
         }
     }
 
-    /// Stores a push, acknowledges it and forwards it. A push that says nothing and wants no answer gets none.
-    async fn push(&self, site_id: SiteId, timestamp: i64, push: SyncPush) {
+    /// A push, to be stored. One that says nothing and wants no answer is none.
+    pub(crate) fn incoming(&self, site_id: SiteId, timestamp: i64, push: SyncPush) -> Option<Incoming> {
         if push.changes.is_empty() && push.reference.is_none() {
-            return;
+            return None;
         }
         // Without the additions a row that was moved or has come back leaves columns behind.
         let incomplete = push.run.is_none()
             && push.reference.is_none()
             && push.changes.iter().any(|row| row.as_ref().is_ok_and(Change::revives_row));
         if incomplete {
-            self.ask_again();
+            self.room.ask_again(self.id);
         }
         let origin = Origin {
             site_id,
@@ -418,7 +449,7 @@ impl Membership {
             base_version: push.base_version,
             current_version: push.current_version,
         };
-        self.store(origin, push.changes, true).await;
+        Some(Incoming::new(self.id, origin, push.changes, true))
     }
 
     /// Stores what a peer answers that the relay asked. Nobody else's answers are the relay's business.
@@ -434,56 +465,19 @@ impl Membership {
             base_version: answer.base_version.unwrap_or(0),
             current_version: Some(answer.current_version),
         };
-        self.store(origin, answer.changes, false).await;
-    }
-
-    /// Appends rows, then tells the sender (if it wants an acknowledgement) and everybody else, in this order and
-    /// before anything later is appended.
-    async fn store(&self, origin: Origin, rows: Vec<Row>, acknowledge: bool) {
-        let room = &self.room;
-        let (good, places, mut rejected) = sort(rows);
-        let mut told = room.order.lock().await;
-        let storing = room.log.append(&room.user.owner, &room.run, &good);
-        let appended = match room.metrics.append.measure(storing).await {
-            Ok(appended) => appended,
-            Err(error) => {
-                if origin.run.is_none() && origin.reference.is_none() {
-                    self.ask_again();
-                }
-                return self.fail(origin.site_id, origin.reference, &error);
-            }
-        };
-        room.catch_up(&mut told, None, &appended.run, appended.base).await;
-        told.set(&appended.run, appended.head);
-        if !appended.refused.is_empty() {
-            room.metrics.limited("max-rows-per-user");
-            let over = appended.refused.iter().filter_map(|&index| places.get(index));
-            rejected.extend(over.map(|&index| Rejected { index, code: RowCode::Refused }));
-            rejected.sort_unstable_by_key(|rejected| rejected.index);
-        }
-        let taken = good.len().saturating_sub(appended.refused.len());
-        room.metrics.rows(RowFate::Rejected, rejected.len());
-        room.metrics.rows(RowFate::Stored, appended.stored.len());
-        room.metrics.rows(RowFate::Dominated, taken.saturating_sub(appended.stored.len()));
-        if acknowledge {
-            self.reply(&reply::ack(&room.user, &origin, &good, rejected, &appended, now_ms()));
-        }
-        let stored = select(good, &appended);
-        if !stored.is_empty() {
-            room.tell_news(Some(self.id), &stored, &[], now_ms());
-            room.tell_others(Some(self.id), &reply::forward(&room.user, origin, stored, &appended));
-        }
+        self.room.store(vec![Incoming::new(self.id, origin, answer.changes, false)]).await;
     }
 
     fn fail(&self, to: SiteId, reference: Option<String>, error: &Error) {
         self.room.failed(error, "a message could not be served");
-        self.reply(&reply::failure(&self.room.user, to, reference, error, now_ms()));
+        self.reply(reply::failure(&self.room.user, to, reference, error, now_ms()));
     }
 
-    fn reply(&self, message: &Message) {
-        self.room.metrics.sent(metrics::kind(&message.body), 1);
-        let (bytes, message) = (about_bytes(&message.body), message.clone());
-        send(vec![Arc::clone(&self.outbox)], bytes, move || message.encode());
+    fn reply(&self, message: Message) {
+        let letter = Letter::message(To::One(self.id), message);
+        self.room.metrics.sent(letter.kind, 1);
+        self.outbox.push_all([letter.frame.clone()]);
+        letter.write_for(vec![Arc::clone(&self.outbox)]);
     }
 
     /// True the first time.
@@ -495,28 +489,6 @@ impl Membership {
         first
     }
 
-    /// A peer that knows only the seed has left rows behind, or sent some that could not be stored: it is asked for
-    /// everything again, at most once in a while.
-    fn ask_again(&self) {
-        let mut members = self.room.members();
-        let Some(member) = members.present.get_mut(&self.id) else { return };
-        if std::mem::replace(&mut member.asks, true) {
-            return;
-        }
-        let mut wait = member.asked.map_or(Duration::ZERO, |at| ASK_PAUSE.saturating_sub(at.elapsed()));
-        let (room, id) = (Arc::downgrade(&self.room), self.id);
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(wait).await;
-                let Some(room) = room.upgrade() else { return };
-                if room.ask(id).await {
-                    return;
-                }
-                wait = ASK_PAUSE;
-            }
-        });
-    }
-
     fn was_asked(&self) -> bool {
         self.room.members().present.get(&self.id).is_some_and(|member| member.asked.is_some())
     }
@@ -526,91 +498,5 @@ impl Drop for Membership {
     fn drop(&mut self) {
         self.room.members().present.remove(&self.id);
         debug!(connection = self.id, "left");
-    }
-}
-
-/// About how large a message is.
-fn about_bytes(body: &Body) -> usize {
-    let rows = match body {
-        Body::Push(push) => &push.changes,
-        Body::Response(response) => &response.changes,
-        Body::Request(_) | Body::Ack(_) | Body::Error(_) => return 0,
-    };
-    rows.iter().flatten().map(Change::wire_size).sum()
-}
-
-/// Queues a frame. A large one keeps its place in the queues while it is written elsewhere: nobody else is to wait for it.
-fn send(hearers: Vec<Arc<Outbox>>, bytes: usize, frame: impl FnOnce() -> String + Send + 'static) {
-    if bytes < HEAVY_BYTES {
-        let frame = Utf8Bytes::from(frame());
-        return hearers.iter().for_each(|outbox| outbox.push(frame.clone()));
-    }
-    let later = Later::default();
-    for outbox in &hearers {
-        outbox.push_later(Later::clone(&later), bytes);
-    }
-    tokio::spawn(async move {
-        let written = heavy::run(move || Utf8Bytes::from(frame())).await;
-        let is_there = written.is_some_and(|text| later.set(text).is_ok());
-        for outbox in hearers {
-            if is_there { outbox.look() } else { outbox.give_up(OVERLOADED) }
-        }
-    });
-}
-
-/// The rows that can be taken, which ones they are, and those that cannot.
-fn sort(rows: Vec<Row>) -> (Vec<Change>, Vec<usize>, Vec<Rejected>) {
-    let (mut good, mut places, mut rejected) = (Vec::with_capacity(rows.len()), Vec::new(), Vec::new());
-    for (index, row) in rows.into_iter().enumerate() {
-        match row {
-            Ok(change) => {
-                good.push(change);
-                places.push(index);
-            }
-            Err(bad) => rejected.push(Rejected { index, code: bad.code }),
-        }
-    }
-    (good, places, rejected)
-}
-
-fn select(changes: Vec<Change>, appended: &Appended) -> Vec<Change> {
-    let stored: HashSet<usize> = appended.stored.iter().copied().collect();
-    changes
-        .into_iter()
-        .enumerate()
-        .filter(|(index, _)| stored.contains(index))
-        .map(|(_, change)| change)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use prometheus_client::metrics::counter::Counter;
-
-    use super::*;
-    use crate::outbox::{Bound, Next};
-
-    #[tokio::test]
-    async fn a_large_frame_is_written_elsewhere_and_keeps_its_place() {
-        let bound = Bound { messages: 9, bytes: 9 << 20 };
-        let outboxes: Vec<_> = (0..2).map(|_| Arc::new(Outbox::new(bound, Counter::default()))).collect();
-        let here = thread::current().id();
-        let frame = move || format!("here: {}", thread::current().id() == here);
-        send(outboxes.clone(), HEAVY_BYTES, frame);
-        send(outboxes.clone(), HEAVY_BYTES - 1, frame);
-        for outbox in outboxes {
-            for text in ["here: false", "here: true"] {
-                assert_eq!(outbox.take().await, Next::Frame(Utf8Bytes::from_static(text)));
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_frame_that_cannot_be_written_ends_the_connection() {
-        let outbox = Arc::new(Outbox::new(Bound { messages: 9, bytes: 9 }, Counter::default()));
-        send(vec![Arc::clone(&outbox)], HEAVY_BYTES, || panic!("as a test"));
-        assert_eq!(outbox.take().await, Next::End(OVERLOADED));
     }
 }

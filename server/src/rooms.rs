@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::comparison::Comparison;
 use crate::log::{Heard, Log};
 use crate::metrics::Metrics;
-use crate::room::Room;
+use crate::room::{Portions, Room};
 use crate::user::{Owner, OwnerDigest, User};
 
 /// Of how many users it is remembered what their devices have stated: devices seldom meet in a room.
@@ -28,7 +28,7 @@ pub(crate) struct Rooms {
     log: Arc<dyn Log>,
     log_secret: Vec<u8>,
     run: Run,
-    answer_bytes: usize,
+    portions: Portions,
     head_interval: Duration,
     metrics: Arc<Metrics>,
     open: Mutex<HashMap<OwnerDigest, Weak<Room>>>,
@@ -42,7 +42,7 @@ impl Rooms {
         log: Arc<dyn Log>,
         log_secret: Vec<u8>,
         run: Run,
-        answer_bytes: usize,
+        portions: Portions,
         head_interval: Duration,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
@@ -52,7 +52,7 @@ impl Rooms {
             log,
             log_secret,
             run,
-            answer_bytes,
+            portions,
             head_interval,
             metrics,
             open,
@@ -78,7 +78,7 @@ impl Rooms {
         let comparison = self.comparison(owner);
         let metrics = Arc::clone(&self.metrics);
         let (log, run) = (Arc::clone(&self.log), self.run.clone());
-        let room = Room::new(user, log, run, self.answer_bytes, comparison, metrics, registry);
+        let room = Room::new(user, log, run, self.portions, comparison, metrics, registry);
         let room = Arc::new(room);
         open.insert(name, Arc::downgrade(&room));
         room.start_beat(self.head_interval);

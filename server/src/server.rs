@@ -23,10 +23,13 @@ use crate::error::Error;
 use crate::http::{self, App};
 use crate::log::{Log, NoLog, PostgresLog, PostgresView, SqliteLog, SqliteView, View};
 use crate::metrics::Metrics;
+use crate::outbox::Bound;
 use crate::pace::Pace;
 use crate::places::Places;
 use crate::plain::PlainRooms;
+use crate::pushes;
 use crate::rate::{Rate, Rates};
+use crate::room::Portions;
 use crate::rooms::Rooms;
 use crate::status::Readiness;
 
@@ -70,7 +73,10 @@ impl Server {
             Arc::clone(&log),
             log_secret,
             run,
-            config.limits.answer_bytes,
+            Portions {
+                answer_bytes: config.limits.answer_bytes,
+                together: pushes::together(Bound::of(&config.limits)),
+            },
             config.head_interval,
             Arc::clone(&metrics),
         );

@@ -1,11 +1,13 @@
 //! One WebSocket connection. Decides when it ends and with which close code; what its messages cause is the room's.
 //! Started by `http` after the upgrade; ends only between messages, never in the middle of one.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket};
-use crsqlite_sync::wire::{CloseCode, Decoded, Message, WireError};
+use crsqlite_sync::wire::{Body, CloseCode, Decoded, Message, WireError};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
@@ -15,11 +17,12 @@ use crate::auth::Refusal;
 use crate::clock::now_seconds;
 use crate::door::{FULL, Guest, Seat};
 use crate::heavy::{self, HEAVY_BYTES};
-use crate::http::App;
+use crate::http::{App, WRITE_BYTES};
 use crate::metrics::{self, Presence};
 use crate::outbox::{Bound, End, Next, Outbox};
-use crate::pace::Haste;
+use crate::pace::{Haste, rest};
 use crate::plain::PlainMembership;
+use crate::pushes::{self, Incoming};
 use crate::room::{Membership, Protocol};
 use crate::user::Owner;
 
@@ -36,10 +39,8 @@ pub(crate) async fn serve(
     admission: Result<(Guest, Seat), End>,
 ) {
     let limits = &app.config.limits;
-    let outbox = Arc::new(Outbox::new(
-        Bound { messages: limits.queue_messages, bytes: limits.queue_bytes },
-        app.metrics.overflows.clone(),
-    ));
+    let bound = Bound::of(limits);
+    let outbox = Arc::new(Outbox::new(bound, app.metrics.overflows.clone()));
     let (sink, mut stream) = socket.split();
     let reader = async {
         let entered = app.drain.refusal(connection).map_or(admission, Err).and_then(|(guest, seat)| {
@@ -58,8 +59,9 @@ pub(crate) async fn serve(
             })?;
             seat.belongs_to(&guest.owner, &app);
             let presence = Presence::of(&app.metrics.connections);
-            let (haste, user) = (Haste::default(), guest.owner);
-            let reader = Reader { app: &app, outbox: &outbox, connection, user, member, malformed: 0, haste };
+            let (haste, user, together) = (Haste::default(), guest.owner, pushes::together(bound));
+            let (app, outbox) = (&*app, &*outbox);
+            let reader = Reader { app, outbox, connection, user, member, together, malformed: 0, haste };
             Ok(((seat, presence), reader, guest.expires))
         });
         match entered {
@@ -99,6 +101,8 @@ struct Reader<'a> {
     connection: u64,
     user: Owner,
     member: Member,
+    /// So much is taken at once of what has arrived.
+    together: Bound,
     malformed: usize,
     haste: Haste,
 }
@@ -130,54 +134,141 @@ impl Reader<'_> {
                 arrived = timeout(self.app.config.idle_timeout, stream.next()) => arrived,
                 () = self.outbox.ended() => return,
             };
-            if let Ok(Some(Ok(frame))) = &arrived
-                && !self.haste.keep(self.app, self.outbox, &self.user, bytes_of(frame)).await
-            {
+            let Ok(first) = arrived else { return self.outbox.end(SILENT) };
+            if !self.take_what_came(first, stream).await {
                 return;
             }
-            match arrived {
-                Ok(Some(Ok(Frame::Text(text)))) => self.take(&text).await,
-                Ok(Some(Ok(Frame::Binary(_)))) => {
-                    self.complain("", &WireError::Malformed("a frame of bytes, not of text".into())).await;
+        }
+    }
+
+    /// Takes a frame, and at once with it what has arrived behind it. False at the end.
+    async fn take_what_came(&mut self, first: Arrived, stream: &mut SplitStream<WebSocket>) -> bool {
+        let (mut frames, mut bytes, mut next) = (Vec::new(), 0_usize, Some(first));
+        let mut end = None;
+        while let Some(arrived) = next.take() {
+            let frame = match arrived {
+                Some(Ok(Frame::Close(_))) | None => {
+                    end = Some(End::new(CloseCode::NORMAL, ""));
+                    break;
                 }
-                Ok(Some(Ok(Frame::Ping(_) | Frame::Pong(_)))) => {}
-                Ok(Some(Ok(Frame::Close(_))) | None) => {
-                    return self.outbox.end(End::new(CloseCode::NORMAL, ""));
+                Some(Err(error)) => {
+                    end = Some(broken(error));
+                    break;
                 }
-                Ok(Some(Err(error))) => return self.outbox.end(broken(error)),
-                Err(_) => return self.outbox.end(SILENT),
+                Some(Ok(frame)) => frame,
+            };
+            let wait = self.haste.count(self.app, self.outbox, &self.user, bytes_of(&frame));
+            if wait != Some(Duration::ZERO) {
+                // What came before does not wait with it.
+                self.take(std::mem::take(&mut frames)).await;
+                match wait {
+                    Some(wait) if rest(self.outbox, wait).await => {}
+                    Some(_) | None => return false,
+                }
+            }
+            bytes = bytes.saturating_add(bytes_of(&frame));
+            frames.push(frame);
+            if frames.len() < self.together.messages && bytes < self.together.bytes {
+                next = poll_fn(|context| {
+                    Poll::Ready(match stream.poll_next_unpin(context) {
+                        Poll::Ready(arrived) => Some(arrived),
+                        Poll::Pending => None,
+                    })
+                })
+                .await;
             }
         }
-    }
-
-    async fn take(&mut self, text: &Utf8Bytes) {
-        if text.len() > self.app.config.limits.max_message_bytes {
-            return self.outbox.end(TOO_BIG);
-        }
-        let decoded = decode(text).await;
-        let kind = match &decoded {
-            Ok(Decoded::Message(message)) => metrics::kind(&message.body),
-            Ok(Decoded::UnknownType(_)) => "unknown",
-            Err(_) => "malformed",
-        };
-        self.app.metrics.received(kind, text.len());
-        match (&self.member, decoded) {
-            (_, Err(error)) => self.complain(text, &error).await,
-            (Member::Plain(member), Ok(_)) => member.forward(text, kind),
-            (Member::Storing(member), Ok(Decoded::Message(message))) => member.handle(message).await,
-            (Member::Storing(_), Ok(Decoded::UnknownType(_))) => {}
+        self.take(frames).await;
+        match end {
+            Some(end) => {
+                self.outbox.end(end);
+                false
+            }
+            None => true,
         }
     }
 
-    async fn complain(&mut self, text: &str, error: &WireError) {
+    async fn take(&mut self, frames: Vec<Frame>) {
+        let mut taken = Taken::default();
+        for frame in frames {
+            let text = match frame {
+                Frame::Text(text) => text,
+                Frame::Binary(_) => {
+                    self.hand_on(&mut taken).await;
+                    let error = WireError::Malformed("a frame of bytes, not of text".into());
+                    if !self.complain("", &error).await {
+                        return;
+                    }
+                    continue;
+                }
+                Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => continue,
+            };
+            if text.len() > self.app.config.limits.max_message_bytes {
+                self.hand_on(&mut taken).await;
+                return self.outbox.end(TOO_BIG);
+            }
+            let decoded = decode(&text).await;
+            let kind = match &decoded {
+                Ok(Decoded::Message(message)) => metrics::kind(&message.body),
+                Ok(Decoded::UnknownType(_)) => "unknown",
+                Err(_) => "malformed",
+            };
+            self.app.metrics.received(kind, text.len());
+            match (&self.member, decoded) {
+                (_, Err(error)) => {
+                    self.hand_on(&mut taken).await;
+                    if !self.complain(&text, &error).await {
+                        return;
+                    }
+                }
+                (Member::Plain(_), Ok(_)) => taken.forwards.push((text, kind)),
+                (Member::Storing(_), Ok(Decoded::UnknownType(_))) => {}
+                (Member::Storing(member), Ok(Decoded::Message(message))) => match message {
+                    Message { site_id, timestamp, body: Body::Push(push) } => {
+                        taken.pushes.extend(member.incoming(site_id, timestamp, push));
+                    }
+                    message => {
+                        self.hand_on(&mut taken).await;
+                        member.handle(message).await;
+                    }
+                },
+            }
+        }
+        self.hand_on(&mut taken).await;
+    }
+
+    /// Must run to its end: what is stored is also forwarded.
+    async fn hand_on(&self, taken: &mut Taken) {
+        let Taken { pushes, forwards } = std::mem::take(taken);
+        match &self.member {
+            Member::Storing(member) => member.room().store(pushes).await,
+            Member::Plain(member) => member.forward(&forwards),
+        }
+    }
+
+    /// False at the end.
+    async fn complain(&mut self, text: &str, error: &WireError) -> bool {
         self.malformed += 1;
-        if self.malformed > self.app.config.limits.max_malformed {
+        let bears = self.malformed <= self.app.config.limits.max_malformed;
+        if !bears {
             self.app.metrics.limited("max-malformed");
             self.outbox.end(End::new(CloseCode::POLICY_VIOLATION, "too many malformed messages"));
         } else if let Member::Storing(member) = &self.member {
             member.complain(text, error).await;
         }
+        bears
     }
+}
+
+/// What a stream gives.
+type Arrived = Option<Result<Frame, axum::Error>>;
+
+/// Messages that go on together.
+#[derive(Default)]
+struct Taken {
+    pushes: Vec<Incoming>,
+    /// Each with its type.
+    forwards: Vec<(Utf8Bytes, &'static str)>,
 }
 
 /// Reads a message. A large one takes a while, in which nobody else is to wait: the threads that serve sockets are few.
@@ -248,11 +339,17 @@ async fn deliver(app: &App, outbox: &Outbox, sink: &mut SplitSink<WebSocket, Fra
     let written = async {
         app.metrics.sent_bytes(bytes_of(&frame));
         sink.feed(frame).await?;
-        while let Some(Next::Frame(frame)) = outbox.try_take() {
-            app.metrics.sent_bytes(frame.len());
-            sink.feed(Frame::Text(frame)).await?;
+        let mut frames = Vec::new();
+        loop {
+            outbox.take_ready(WRITE_BYTES, &mut frames);
+            if frames.is_empty() {
+                return sink.flush().await;
+            }
+            app.metrics.sent_bytes(frames.iter().map(|frame| frame.len()).sum());
+            for frame in frames.drain(..) {
+                sink.feed(Frame::Text(frame)).await?;
+            }
         }
-        sink.flush().await
     };
     let ended = async {
         outbox.ended().await;

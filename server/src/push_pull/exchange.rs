@@ -82,7 +82,7 @@ impl Room {
         if !new.is_empty() {
             self.tell_news(from, &new, &[], now);
             let stored = Stored { run: &appended.run, base: appended.base, head: appended.head };
-            self.tell_others(from, &reply::news(&self.user, new, stored, now));
+            self.tell_others(from, || reply::news(&self.user, new, stored, now));
         }
         Ok(())
     }
@@ -115,7 +115,7 @@ impl Room {
             self.tell_news(from, &[], &new, now);
             // Devices of the relay protocol have no use for records, but would find a gap in the offsets.
             let stored = Stored { run: &put.run, base: put.base, head: put.head };
-            self.tell_others(from, &reply::news(&self.user, Vec::new(), stored, now));
+            self.tell_others(from, || reply::news(&self.user, Vec::new(), stored, now));
         }
         Ok(())
     }

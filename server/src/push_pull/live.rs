@@ -51,10 +51,7 @@ pub(super) async fn upgrade(
 
 async fn serve(app: Arc<App>, socket: WebSocket, connection: u64, visitor: Visitor, guest: Option<Guest>) {
     let limits = &app.config.limits;
-    let outbox = Arc::new(Outbox::new(
-        Bound { messages: limits.queue_messages, bytes: limits.queue_bytes },
-        app.metrics.overflows.clone(),
-    ));
+    let outbox = Arc::new(Outbox::new(Bound::of(limits), app.metrics.overflows.clone()));
     let (sink, mut stream) = socket.split();
     let reader = async {
         match app.drain.refusal(connection).map_or_else(|| visitor.seat(&app), Err) {

@@ -3,7 +3,9 @@
 use crate::support::database::{remove, restore, run_beside};
 use crate::support::{Relay, column, cursor, key, offsets, sentinel, site, values};
 use crsqlite_sync::wire::{Body, Message, Pk, SiteId, SyncRequest, TableDigest, Value as Val};
+use futures_util::SinkExt as _;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message as Frame;
 
 #[tokio::test]
 async fn a_push_is_stored_acknowledged_and_forwarded_to_the_users_other_devices_only() {
@@ -461,6 +463,84 @@ async fn a_push_that_the_storage_cannot_take_is_answered_with_an_error_and_forwa
     run_beside(directory.path(), "ALTER TABLE gone RENAME TO entry").await;
     assert_eq!(a.push(&[row]).await["relay"]["version"], 1);
     assert_eq!(b.expect("sync_push").await["relay"]["version"], 1, "the first that it hears");
+}
+
+#[tokio::test]
+async fn messages_that_arrive_together_are_answered_each_in_their_order_whatever_is_between_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let relay = Relay::start(directory.path(), &[]).await;
+    let (mut a, mut b) = (relay.device("alice", 1).await, relay.device("alice", 2).await);
+    b.expect_nothing().await;
+    // Known values between new ones, a row that cannot be taken, a frame that cannot be read, and a question.
+    let rows = |n: i64| match n % 5 {
+        4 => json!([column("k", "a", n - 1, json!(n - 1), n)]),
+        3 => json!([column("k", "a", n, json!(n), n), { "table": "t" }]),
+        _ => json!([column("k", "a", n, json!(n), n), column("k", "b", n, json!(n), n)]),
+    };
+    let mut burst = Vec::new();
+    for n in 1..=20 {
+        let payload = json!({ "changes": rows(n), "baseVersion": n - 1, "ref": n.to_string() });
+        let push = json!({ "type": "sync_push", "version": 1, "siteId": a.site, "timestamp": 1,
+                           "payload": payload });
+        burst.push(push.to_string());
+    }
+    burst.insert(10, "{".to_owned());
+    let question = json!({ "type": "sync_request", "version": 1, "siteId": a.site, "timestamp": 1,
+                           "payload": { "sinceVersion": 0, "cursors": {}, "ref": "q" } });
+    burst.insert(16, question.to_string());
+    for text in burst {
+        a.socket.feed(Frame::text(text)).await.unwrap();
+    }
+    a.socket.flush().await.unwrap();
+    let mut head = 0;
+    for n in 1..=20 {
+        match n {
+            11 => assert_eq!(a.expect("sync_error").await["code"], "malformed-message"),
+            16 => assert_eq!(a.expect("sync_response").await["head"], head),
+            _ => {}
+        }
+        let ack = a.expect("sync_ack").await;
+        let stored = match n % 5 {
+            4 => 0,
+            3 => 1,
+            _ => 2,
+        };
+        assert_eq!((&ack["ref"], &ack["relay"]["baseVersion"]), (&json!(n.to_string()), &json!(head)));
+        assert_eq!(ack["relay"]["version"], head + stored);
+        assert_eq!(ack.get("rejected").is_some(), n % 5 == 3, "{ack}");
+        if stored > 0 {
+            let forward = b.expect("sync_push").await;
+            assert_eq!((&forward["relay"], values(&forward).len()), (&ack["relay"], stored as usize));
+        }
+        head += stored;
+    }
+    b.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn a_burst_is_never_too_much_for_a_device_that_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let relay = Relay::start(directory.path(), &["--queue-messages", "8"]).await;
+    let (mut a, mut b) = (relay.device("alice", 1).await, relay.device("alice", 2).await);
+    b.expect_nothing().await;
+    let burst = async {
+        for n in 1..=100 {
+            let row = column("k", "a", n, json!(n), n);
+            let push = json!({ "type": "sync_push", "version": 1, "siteId": a.site, "timestamp": 1,
+                               "payload": { "changes": [row], "baseVersion": n - 1, "ref": "p" } });
+            a.socket.feed(Frame::text(push.to_string())).await.unwrap();
+        }
+        a.socket.flush().await.unwrap();
+        for n in 1..=100 {
+            assert_eq!(a.expect("sync_ack").await["relay"]["version"], n);
+        }
+    };
+    let hear = async {
+        for n in 1..=100 {
+            assert_eq!(b.expect("sync_push").await["relay"]["version"], n);
+        }
+    };
+    tokio::join!(burst, hear);
 }
 
 #[tokio::test]

@@ -20,6 +20,9 @@ use crate::support::{column, site, token};
 /// A relay waits for a database that is away, for one push of a user after the other.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Pushes of a writer that nobody has answered yet.
+const AT_ONCE: u64 = 4;
+
 /// A writer of one user in one round; its name is in all that it writes.
 #[derive(Clone)]
 pub(super) struct Writer {
@@ -47,12 +50,18 @@ impl Writer {
         format!("{} again", self.name)
     }
 
-    /// Pushes rows until the relay is gone.
+    /// Pushes rows until the relay is gone, several at a time: those that arrive together are stored together.
     pub(super) async fn write_rows(self, address: SocketAddr) -> Written {
         let mut written = Written::default();
         let Some(mut socket) = self.connect(address).await else { return written };
+        for n in 0..AT_ONCE {
+            if self.send_rows(&mut socket, n).await.is_none() {
+                return written;
+            }
+        }
         while !self.stop.load(Ordering::Relaxed)
-            && let Some(place) = self.push_rows(&mut socket, written.acknowledged).await
+            && self.send_rows(&mut socket, written.acknowledged + AT_ONCE).await.is_some()
+            && let Some(place) = self.acknowledged(&mut socket, written.acknowledged).await
         {
             let version = place["version"].as_i64().unwrap();
             assert!(version > written.last, "offsets grow");
@@ -78,12 +87,24 @@ impl Writer {
         socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>,
         n: u64,
     ) -> Option<Value> {
+        self.send_rows(socket, n).await?;
+        self.acknowledged(socket, n).await
+    }
+
+    async fn send_rows(&self, socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>, n: u64) -> Option<()> {
         let version = i64::try_from(n).unwrap() + 1;
         let own = column(&self.own(n), "a", 1, json!(n), version);
         let again = column(&self.again(), "a", version, json!(n), version);
         let push = json!({ "type": "sync_push", "version": 1, "siteId": site(1), "timestamp": 1,
                            "payload": { "changes": [own, again], "baseVersion": n, "ref": n.to_string() } });
-        socket.send(Frame::text(push.to_string())).await.ok()?;
+        socket.send(Frame::text(push.to_string())).await.ok()
+    }
+
+    async fn acknowledged(
+        &self,
+        socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>,
+        n: u64,
+    ) -> Option<Value> {
         let reference = n.to_string();
         loop {
             let frame =
