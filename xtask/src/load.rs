@@ -6,6 +6,7 @@ use duct::cmd;
 
 use crate::npm;
 use crate::pack::TOOLS;
+use crate::postgres;
 use crate::run;
 use crate::workspace::{RELAY, Workspace, cargo};
 
@@ -29,6 +30,8 @@ pub(crate) fn load(ws: &Workspace, quick: bool) -> Result<()> {
         ws.path("tests/load/broadcast.mjs"),
         "--report".into(),
         report,
+        "--postgres".into(),
+        postgres::ensure()?,
     ];
     let quick = quick.then(|| "--quick".into());
     run::shown("the relay under load", &duct::cmd(ws.optimised(LOAD), arguments.into_iter().chain(quick)))

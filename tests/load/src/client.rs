@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use crsqlite_sync::wire::{Body, Change, Message, Pk, Run, SiteId, SyncPush, SyncRequest, Value};
+use crsqlite_sync::wire::{Body, Change, Cursor, Message, Pk, Run, SiteId, SyncPush, SyncRequest, Value};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use jsonwebtoken::{EncodingKey, Header};
@@ -39,10 +39,10 @@ pub(crate) async fn connect(address: &str, token: &str) -> Result<Socket> {
     Ok(socket)
 }
 
-/// Asks for everything; a relay that stores answers.
-pub(crate) fn request(device: u32) -> String {
+/// Asks for what comes after these cursors, without any for everything; a relay that stores answers.
+pub(crate) fn request(device: u32, cursors: Vec<(String, Cursor)>) -> String {
     let body = SyncRequest {
-        cursors: Some(Vec::new()),
+        cursors: Some(cursors),
         reference: Some("q".to_owned()),
         run: Run::new("load"),
         ..SyncRequest::default()
@@ -50,27 +50,59 @@ pub(crate) fn request(device: u32) -> String {
     frame(device, Body::Request(body))
 }
 
-/// One write of a row: the `number`th of this device, which has `rows` rows, made at `sent`.
-pub(crate) fn push(device: u32, number: i64, rows: i64, sent: Duration) -> Result<String> {
-    let key = Pk::pack(&[Value::Integer(number % rows)]).context("a key")?;
+/// What a device writes: so many rows, one after the other and then anew, so many in one push.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) rows: i64,
+    pub(crate) width: i64,
+}
+
+/// The `number`th push of this device, made at `sent`.
+pub(crate) fn push(device: u32, number: i64, shape: Shape, sent: Duration) -> Result<String> {
+    let Shape { rows, width } = shape;
+    let writes = (number * width..(number + 1) * width).map(|write| (write % rows, write / rows + 1));
+    written(device, writes, number * width, number, sent)
+}
+
+/// Writes these rows in this version; `version` is the device's before.
+pub(crate) fn rewrite(
+    device: u32,
+    keys: impl Iterator<Item = i64>,
+    col_version: i64,
+    version: i64,
+) -> Result<String> {
+    written(device, keys.map(|key| (key, col_version)), version, version, Duration::ZERO)
+}
+
+/// Of rows, by key, each with its column's version.
+fn written(
+    device: u32,
+    writes: impl Iterator<Item = (i64, i64)>,
+    before: i64,
+    reference: i64,
+    sent: Duration,
+) -> Result<String> {
     let text = format!("{:020} a note of an ordinary length, as people write them", sent.as_nanos());
-    let change = Change {
-        table: "notes".to_owned(),
-        pk: key,
-        cid: "text".to_owned(),
-        val: Value::Text(text),
-        col_version: number / rows + 1,
-        db_version: number + 1,
-        site_id: site(device),
-        cl: 1,
-        seq: 0,
-    };
+    let mut changes = Vec::new();
+    for ((key, col_version), db_version) in writes.zip(before + 1..) {
+        changes.push(Ok(Change {
+            table: "notes".to_owned(),
+            pk: Pk::pack(&[Value::Integer(key)]).context("a key")?,
+            cid: "text".to_owned(),
+            val: Value::Text(text.clone()),
+            col_version,
+            db_version,
+            site_id: site(device),
+            cl: 1,
+            seq: 0,
+        }));
+    }
     let body = SyncPush {
-        changes: vec![Ok(change)],
-        base_version: number,
-        current_version: Some(number + 1),
+        base_version: before,
+        current_version: Some(before + changes.len() as i64),
+        changes,
         run: Run::new("load"),
-        reference: Some(number.to_string()),
+        reference: Some(reference.to_string()),
         ..SyncPush::default()
     };
     Ok(frame(device, Body::Push(body)))
@@ -116,7 +148,7 @@ pub(crate) async fn enter(
     let begun = Instant::now();
     let all = async {
         let (mut sink, mut stream) = connect(address, token).await?.split();
-        say(&mut sink, request(device)).await?;
+        say(&mut sink, request(device, Vec::new())).await?;
         if answered {
             read_until(&mut stream, |text| text.contains("sync_response").then_some(())).await?;
         }

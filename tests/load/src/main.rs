@@ -1,20 +1,25 @@
 //! `cargo xtask load`: the relay under load, beside a plain broadcast relay in Node that keeps nothing, in one run on
-//! one machine. Decides what is compared and how it is shown. Linux only: it reads what processes use from /proc.
+//! one machine. Decides what is compared, and how much of it. Linux only: it reads what processes use from /proc.
 
+mod appends;
 mod client;
+mod postgres;
 mod relay;
+mod report;
 mod scenarios;
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use serde::Serialize;
 use tokio::time::timeout;
 
+use crate::postgres::Postgres;
 use crate::relay::{Kind, Programs};
-use crate::scenarios::{Flow, Idle, Pace, Storm};
+use crate::report::{Details, Measured, Report, Stored};
+use crate::scenarios::{Flow, Pace};
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -24,27 +29,15 @@ struct Args {
     /// The relay in Node
     #[arg(long)]
     broadcast: PathBuf,
+    /// The folder of PostgreSQL's programs
+    #[arg(long, env = "PG_BIN")]
+    postgres: PathBuf,
     /// Where the numbers go
     #[arg(long)]
     report: PathBuf,
-    /// A tenth of everything, to see that it works
+    /// Less of everything, in less than a minute
     #[arg(long)]
     quick: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Measured {
-    server: &'static str,
-    idle: Idle,
-    /// One user: one device writes, the others listen.
-    one_to_many: Flow,
-    /// The same at 50 messages a second, where nothing waits in line.
-    one_to_many_paced: Flow,
-    /// Many users with three devices each, as fast as each gets through.
-    many_users: Flow,
-    /// The same at one message a second of each user.
-    many_users_paced: Flow,
-    storm: Storm,
 }
 
 /// How much of everything.
@@ -52,8 +45,19 @@ struct Scale {
     sockets: u32,
     listeners: u32,
     users: u32,
+    /// Of each of these users.
+    devices: u32,
     clients: u32,
+    /// Of the fan-out: the servers take turns.
+    rounds: usize,
+    round: Duration,
     lasting: Duration,
+    /// Users that push at once.
+    writers: u32,
+    /// Sizes of logs.
+    entries: &'static [i64],
+    /// Pushes to each.
+    touches: i64,
 }
 
 impl Scale {
@@ -61,16 +65,32 @@ impl Scale {
         sockets: 10_000,
         listeners: 100,
         users: 1_000,
+        devices: 3,
         clients: 5_000,
-        lasting: Duration::from_secs(6),
+        rounds: 5,
+        round: Duration::from_millis(1_500),
+        lasting: Duration::from_secs(3),
+        writers: 50,
+        entries: &[1_000, 10_000, 100_000],
+        touches: 100,
     };
-    const QUICK: Scale =
-        Scale { sockets: 1_000, listeners: 10, users: 100, clients: 500, lasting: Duration::from_secs(2) };
+    const QUICK: Scale = Scale {
+        sockets: 1_000,
+        users: 100,
+        clients: 500,
+        rounds: 3,
+        round: Duration::from_millis(700),
+        lasting: Duration::from_millis(700),
+        entries: &[1_000, 10_000],
+        touches: 30,
+        ..Scale::FULL
+    };
 }
 
 /// What hangs ends here, with the servers.
-const DEADLINE: Duration = Duration::from_secs(300);
-const DEVICES: u32 = 3;
+const DEADLINE: Duration = Duration::from_secs(280);
+/// Under way at once, of the one who writes to many.
+const WINDOW: usize = 64;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -83,94 +103,100 @@ async fn main() -> Result<()> {
         "{open} open files are allowed here: `ulimit -n` more, or --quick"
     );
     let programs = Programs { relay: args.relay, broadcast: args.broadcast };
-    let all = async {
-        let mut report = Vec::new();
-        for kind in Kind::ALL {
-            println!("• {}", kind.name());
-            report.push(measure(kind, &programs, &scale).await?);
-        }
-        anyhow::Ok(report)
-    };
-    let report = timeout(DEADLINE, all).await.context("it takes too long")??;
-    println!("\n{}", table(&report, &scale));
+    let all = measure(&programs, &args.postgres, &scale);
+    let report = Report::new(timeout(DEADLINE, all).await.context("it takes too long")??);
+    println!("\n{}", report.tables(&scale));
     std::fs::write(&args.report, serde_json::to_string_pretty(&report)?)?;
     println!("  {}", args.report.display());
     Ok(())
 }
 
-async fn measure(kind: Kind, programs: &Programs, scale: &Scale) -> Result<Measured> {
-    let &Scale { sockets, listeners, users, clients, lasting } = scale;
-    let flow = |who, pace| scenarios::flow(kind, programs, who, pace, lasting);
-    let second = Duration::from_secs(1);
-    let measured = Measured {
-        server: kind.name(),
-        idle: scenarios::idle(kind, programs, sockets, lasting).await?,
-        one_to_many: flow((1, listeners + 1), Pace::Window(64)).await?,
-        one_to_many_paced: flow((1, listeners + 1), Pace::Every(second / 50)).await?,
-        many_users: flow((users, DEVICES), Pace::Window(1)).await?,
-        many_users_paced: flow((users, DEVICES), Pace::Every(second)).await?,
-        storm: scenarios::storm(kind, programs, clients).await?,
-    };
-    let Measured { one_to_many, one_to_many_paced, many_users, many_users_paced, .. } = &measured;
-    for (flow, listeners) in [
-        (one_to_many, listeners),
-        (one_to_many_paced, listeners),
-        (many_users, DEVICES - 1),
-        (many_users_paced, DEVICES - 1),
-    ] {
-        let (sent, delivered) = (flow.sent, flow.delivered);
-        ensure!(
-            sent > 0 && delivered == sent * u64::from(listeners),
-            "{} delivered {delivered} of {sent} messages to {listeners} devices",
-            kind.name()
-        );
+async fn measure(programs: &Programs, postgres: &Path, scale: &Scale) -> Result<Details> {
+    println!("• one device to {} others", scale.listeners);
+    let mut servers = fan_out(programs, scale).await?;
+    let mut listeners = Vec::new();
+    for count in [1, scale.listeners / 10] {
+        let pace = Pace::Window(WINDOW);
+        listeners.push((count, flow(Kind::Storing, programs, (1, count + 1), pace, scale.round).await?));
     }
-    Ok(measured)
+    let widest = servers.first().and_then(|storing| storing.one_to_many.last().cloned());
+    listeners.extend(widest.map(|flow| (scale.listeners, flow)));
+    for (server, kind) in servers.iter_mut().zip(Kind::ALL) {
+        println!("• {}", kind.name());
+        measure_server(server, kind, programs, scale).await?;
+    }
+    println!("• logs");
+    let stored = store(programs, postgres, scale).await?;
+    let growth = appends::growth(programs, scale.entries, scale.touches).await?;
+    Ok(Details { servers, listeners, stored, growth })
 }
 
-/// One table, a column for each server.
-fn table(report: &[Measured], scale: &Scale) -> String {
-    type Cell = Box<dyn Fn(&Measured) -> String>;
-    let Scale { sockets, listeners, users, clients, .. } = scale;
-    let speed = |of: fn(&Measured) -> &Flow| -> Cell {
-        Box::new(move |m| {
-            let Flow { sent_per_second, deliveries_per_second, .. } = of(m);
-            format!("{sent_per_second:.0}/s, {deliveries_per_second:.0} deliveries/s")
-        })
-    };
-    let latency = |of: fn(&Measured) -> &Flow| -> Cell {
-        Box::new(move |m| format!("{:.1} / {:.1} ms", of(m).p50_ms, of(m).p99_ms))
-    };
-    let cost = |of: fn(&Measured) -> &Flow| -> Cell {
-        Box::new(move |m| format!("{:.1} µs", of(m).processor_us_each))
-    };
-    let rows: Vec<(String, Cell)> = vec![
-        (
-            format!("{sockets} idle connections: memory of each"),
-            Box::new(|m| format!("{:.1} kB", m.idle.bytes_each as f64 / 1e3)),
-        ),
-        ("– processor".to_owned(), Box::new(|m| format!("{:.1} % of a core", m.idle.processor_percent))),
-        (format!("one writer to {listeners} devices, full speed"), speed(|m| &m.one_to_many)),
-        ("– p50 / p99".to_owned(), latency(|m| &m.one_to_many)),
-        ("– processor for each delivery".to_owned(), cost(|m| &m.one_to_many)),
-        ("the same, 50 messages a second: p50 / p99".to_owned(), latency(|m| &m.one_to_many_paced)),
-        (format!("{users} users with {DEVICES} devices, full speed"), speed(|m| &m.many_users)),
-        ("– p50 / p99".to_owned(), latency(|m| &m.many_users)),
-        (
-            "the same, one message a second of each user: p50 / p99".to_owned(),
-            latency(|m| &m.many_users_paced),
-        ),
-        (
-            format!("{clients} clients at once: all are served after"),
-            Box::new(|m| format!("{:.0} ms", m.storm.all_in_ms)),
-        ),
-        ("– p50 / p99".to_owned(), Box::new(|m| format!("{:.0} / {:.0} ms", m.storm.p50_ms, m.storm.p99_ms))),
-    ];
-    let line = |name: &str, cells: Vec<String>| format!("| {name} | {} |\n", cells.join(" | "));
-    let names = report.iter().map(|m| m.server.to_owned()).collect();
-    let mut text = line("", names) + &"|---".repeat(report.len() + 1) + "|\n";
-    for (name, cell) in rows {
-        text += &line(&name, report.iter().map(cell).collect());
+/// Rounds in which the servers take turns.
+async fn fan_out(programs: &Programs, scale: &Scale) -> Result<Vec<Measured>> {
+    let mut servers: Vec<Measured> = Vec::new();
+    for kind in Kind::ALL {
+        servers.push(Measured {
+            server: kind.name(),
+            idle: None,
+            one_to_many: Vec::new(),
+            one_to_many_paced: None,
+            many_users: None,
+            many_users_paced: None,
+            storm: None,
+        });
     }
-    text
+    for _ in 0..scale.rounds {
+        for (server, kind) in servers.iter_mut().zip(Kind::ALL) {
+            let who = (1, scale.listeners + 1);
+            server.one_to_many.push(flow(kind, programs, who, Pace::Window(WINDOW), scale.round).await?);
+        }
+    }
+    Ok(servers)
+}
+
+async fn measure_server(server: &mut Measured, kind: Kind, programs: &Programs, scale: &Scale) -> Result<()> {
+    let &Scale { sockets, listeners, users, devices, clients, lasting, .. } = scale;
+    let second = Duration::from_secs(1);
+    let flow = |who, pace, lasting| flow(kind, programs, who, pace, lasting);
+    server.one_to_many_paced = Some(flow((1, listeners + 1), Pace::Every(second / 50), lasting).await?);
+    server.many_users = Some(flow((users, devices), Pace::Window(1), lasting).await?);
+    server.many_users_paced = Some(flow((users, devices), Pace::Every(second), lasting.max(second)).await?);
+    server.idle = Some(scenarios::idle(kind, programs, sockets, lasting).await?);
+    server.storm = Some(scenarios::storm(kind, programs, clients).await?);
+    Ok(())
+}
+
+/// With everything delivered to everybody.
+async fn flow(
+    kind: Kind,
+    programs: &Programs,
+    (users, devices): (u32, u32),
+    pace: Pace,
+    lasting: Duration,
+) -> Result<Flow> {
+    let flow = scenarios::flow(kind, programs, (users, devices), pace, lasting).await?;
+    let (sent, delivered) = (flow.sent, flow.delivered);
+    ensure!(
+        sent > 0 && delivered == sent * u64::from(devices - 1),
+        "{} delivered {delivered} of {sent} messages to {} devices",
+        kind.name(),
+        devices - 1
+    );
+    Ok(flow)
+}
+
+/// What SQLite and PostgreSQL take: of one user and of many, of small pushes and of large ones.
+async fn store(programs: &Programs, postgres: &Path, scale: &Scale) -> Result<Vec<Stored>> {
+    let mut stored = Vec::new();
+    let folder = tempfile::tempdir()?;
+    let server = Postgres::start(postgres).await?;
+    let (file, url) = (folder.path().join("relay.db"), server.url());
+    for (storage, database) in [("sqlite", file.as_os_str()), ("postgres", OsStr::new(&url))] {
+        for (users, width) in [(1, 1), (scale.writers, 1), (1, 100), (scale.writers, 100)] {
+            let appends = appends::appends(programs, database, users, width, scale.lasting).await?;
+            stored.push(Stored { storage, users, width, appends });
+        }
+    }
+    server.stop().await?;
+    Ok(stored)
 }

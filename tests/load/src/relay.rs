@@ -1,7 +1,8 @@
 //! The servers under load: processes of their own, so that what they use can be told from what the clients use.
 //! Decides how each is started and read; never what is done to it. Used by the scenarios.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// The others are measured beside the last one.
     pub(crate) const ALL: [Kind; 3] = [Kind::Storing, Kind::Plain, Kind::Node];
 
     pub(crate) fn name(self) -> &'static str {
@@ -56,13 +58,8 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Starts it on a free port, or on the one of `address`; `folder` is for its database.
-    pub(crate) async fn start(
-        kind: Kind,
-        programs: &Programs,
-        folder: &Path,
-        address: Option<&str>,
-    ) -> Result<Self> {
+    /// Starts it on a free port.
+    pub(crate) async fn start(kind: Kind, programs: &Programs, database: &OsStr) -> Result<Self> {
         let mut command = match kind {
             Kind::Node => {
                 let mut command = Command::new("node");
@@ -73,15 +70,13 @@ impl Relay {
                 let mut command = Command::new(&programs.relay);
                 // The bounds of one user and one address are not what is measured here.
                 let bounds = [
+                    "--max-connections=15000",
                     "--max-connections-per-user=1000",
                     "--max-connections-per-address=20000",
                     "--rate-messages=0",
                     "--rate-bytes=0",
                 ];
-                command
-                    .args(["--listen", address.unwrap_or("127.0.0.1:0"), "--database"])
-                    .arg(folder.join("relay.db"))
-                    .args(bounds);
+                command.args(["--listen", "127.0.0.1:0", "--database"]).arg(database).args(bounds);
                 if kind == Kind::Plain {
                     command.arg("--no-store");
                 }

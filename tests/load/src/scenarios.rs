@@ -12,20 +12,20 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use crate::client::{self, Sink, Stream};
+use crate::client::{self, Shape, Sink, Stream};
 use crate::relay::{Kind, Programs, Relay};
 
 /// Sockets that are opened at the same time, where nobody asks for a storm.
 const OPENING: usize = 100;
-/// Rows of one writer: their values change, and the log stays small.
-const ROWS: i64 = 100;
+/// Of one writer: the rows' values change, and the log stays small.
+const SHAPE: Shape = Shape { rows: 100, width: 1 };
 /// What is under way at the end has this long to arrive.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 /// How often it is looked whether it has.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Sockets that say nothing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Idle {
     pub(crate) connections: u32,
     pub(crate) bytes_each: u64,
@@ -33,7 +33,7 @@ pub(crate) struct Idle {
 }
 
 /// Messages through a server.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Flow {
     pub(crate) sent: u64,
     pub(crate) delivered: u64,
@@ -46,7 +46,7 @@ pub(crate) struct Flow {
 }
 
 /// Clients that all come at once.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Storm {
     pub(crate) clients: u32,
     pub(crate) all_in_ms: f64,
@@ -57,7 +57,7 @@ pub(crate) struct Storm {
 /// Opens many sockets, one per user, and leaves them alone for `rest`.
 pub(crate) async fn idle(kind: Kind, programs: &Programs, connections: u32, rest: Duration) -> Result<Idle> {
     let folder = tempfile::tempdir()?;
-    let relay = Relay::start(kind, programs, folder.path(), None).await?;
+    let relay = Relay::start(kind, programs, folder.path().join("relay.db").as_os_str()).await?;
     let before = relay.memory()?;
     let held = enter_all(&relay.address, kind, (0..connections).map(|n| (n, n)), OPENING).await?;
     let used = relay.processor()?;
@@ -90,7 +90,7 @@ pub(crate) async fn flow(
     lasting: Duration,
 ) -> Result<Flow> {
     let folder = tempfile::tempdir()?;
-    let relay = Relay::start(kind, programs, folder.path(), None).await?;
+    let relay = Relay::start(kind, programs, folder.path().join("relay.db").as_os_str()).await?;
     let who = (0..users).flat_map(|user| (0..devices).map(move |device| (user, user * devices + device)));
     let held = enter_all(&relay.address, kind, who, OPENING).await?;
     let (epoch, used) = (Instant::now(), relay.processor()?);
@@ -160,7 +160,7 @@ pub(crate) async fn flow(
 /// All clients come at the same moment, as after a restart of the server.
 pub(crate) async fn storm(kind: Kind, programs: &Programs, clients: u32) -> Result<Storm> {
     let folder = tempfile::tempdir()?;
-    let relay = Relay::start(kind, programs, folder.path(), None).await?;
+    let relay = Relay::start(kind, programs, folder.path().join("relay.db").as_os_str()).await?;
     let begun = Instant::now();
     let all = clients.try_into()?;
     let held = enter_timed(&relay.address, kind, (0..clients).map(|n| (n, n)), all).await?;
@@ -241,7 +241,7 @@ async fn write(
         if Instant::now() >= end {
             return Ok(number.unsigned_abs());
         }
-        client::say(&mut sink, client::push(device, number, ROWS, epoch.elapsed())?).await?;
+        client::say(&mut sink, client::push(device, number, SHAPE, epoch.elapsed())?).await?;
         number += 1;
     }
 }
@@ -280,6 +280,6 @@ fn percentile(sorted: &[Duration], percent: usize) -> f64 {
     sorted.get(place).map_or(f64::NAN, |time| ms(*time))
 }
 
-fn ms(time: Duration) -> f64 {
+pub(crate) fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
