@@ -7,6 +7,7 @@ use crate::browser;
 use crate::load;
 use crate::npm;
 use crate::pack;
+use crate::postgres;
 use crate::run;
 use crate::workspace::{RELAY, Workspace};
 
@@ -35,6 +36,7 @@ pub(crate) fn bench(ws: &Workspace, options: &Options) -> Result<()> {
         .env("CRSQLITE_SYNC_PKG", ws.pkg())
         .env("CRSQLITE_PACKAGE_BYTES", pack::weight(ws)?.to_string())
         .env("CRSQLITE_RELAY", ws.optimised(RELAY))
-        .env("CRSQLITE_LOAD", ws.optimised(load::LOAD));
+        .env("CRSQLITE_LOAD", ws.optimised(load::LOAD))
+        .env("PG_BIN", postgres::ensure()?);
     run::shown("the bench", &measure)
 }

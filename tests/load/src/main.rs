@@ -52,6 +52,8 @@ struct Scale {
     rounds: usize,
     round: Duration,
     lasting: Duration,
+    /// So many servers are measured in all else, ours first.
+    servers: usize,
     /// Users that push at once.
     writers: u32,
     /// Sizes of logs.
@@ -70,6 +72,7 @@ impl Scale {
         rounds: 5,
         round: Duration::from_millis(1_500),
         lasting: Duration::from_secs(3),
+        servers: Kind::ALL.len(),
         writers: 50,
         entries: &[1_000, 10_000, 100_000],
         touches: 100,
@@ -81,6 +84,7 @@ impl Scale {
         rounds: 3,
         round: Duration::from_millis(700),
         lasting: Duration::from_millis(700),
+        servers: 1,
         entries: &[1_000, 10_000],
         touches: 30,
         ..Scale::FULL
@@ -121,7 +125,7 @@ async fn measure(programs: &Programs, postgres: &Path, scale: &Scale) -> Result<
     }
     let widest = servers.first().and_then(|storing| storing.one_to_many.last().cloned());
     listeners.extend(widest.map(|flow| (scale.listeners, flow)));
-    for (server, kind) in servers.iter_mut().zip(Kind::ALL) {
+    for (server, kind) in servers.iter_mut().zip(Kind::ALL).take(scale.servers) {
         println!("• {}", kind.name());
         measure_server(server, kind, programs, scale).await?;
     }

@@ -83,8 +83,11 @@ impl Relay {
                 command
             }
         };
-        let command =
-            command.env("CRSQLITE_RELAY_JWT_SECRET", SECRET).stdout(Stdio::piped()).kill_on_drop(true);
+        let command = command
+            .env("CRSQLITE_RELAY_LOG", "error")
+            .env("CRSQLITE_RELAY_JWT_SECRET", SECRET)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
         let mut child = command.spawn().with_context(|| format!("starting {}", kind.name()))?;
         let output = child.stdout.take().context("its output")?;
         let mut lines = BufReader::new(output).lines();
