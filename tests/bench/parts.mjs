@@ -3,11 +3,12 @@
 import * as apply from "./parts/apply.mjs";
 import * as catchUp from "./parts/catch-up.mjs";
 import * as exported from "./parts/export.mjs";
+import * as growth from "./parts/growth.mjs";
 import * as live from "./parts/live.mjs";
 import * as page from "./parts/page.mjs";
 import * as reconnect from "./parts/reconnect.mjs";
 import * as relay from "./parts/relay.mjs";
 
-const named = { apply, export: exported, page, live, "catch-up": catchUp, reconnect, relay };
+const named = { apply, export: exported, page, live, "catch-up": catchUp, reconnect, growth, relay };
 
 export const parts = Object.entries(named).map(([name, part]) => ({ name, ...part }));
