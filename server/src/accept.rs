@@ -146,7 +146,9 @@ pub(crate) async fn body_in_time(State(app): State<Arc<App>>, request: Request, 
                 }
             }
         },
-    );
+    )
+    // Who decompresses a body asks again after its end.
+    .fuse();
     let mut response = next.run(Request::from_parts(head, Body::from_stream(chunks))).await;
     if late.load(Ordering::Relaxed) {
         response = StatusCode::REQUEST_TIMEOUT.into_response();

@@ -120,6 +120,9 @@ pub struct Config {
     /// Keep nothing: only pass the messages of a connection on to the user's others, as a plain relay does.
     #[arg(long, env = "CRSQLITE_RELAY_NO_STORE", value_parser = clap::builder::FalseyValueParser::new())]
     pub no_store: bool,
+    /// Never compress messages and answers, also for those who would take them so (permessage-deflate, gzip).
+    #[arg(long, env = "CRSQLITE_RELAY_NO_COMPRESSION", value_parser = clap::builder::FalseyValueParser::new())]
+    pub no_compression: bool,
     /// Serve the files of this directory at `/`.
     #[arg(long, env = "CRSQLITE_RELAY_STATIC", value_name = "DIR")]
     pub r#static: Option<PathBuf>,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -38,18 +37,12 @@ use crate::rate::Rates;
 use crate::rooms::Rooms;
 use crate::socket;
 use crate::status::{self, Readiness};
+use crate::upgrade::Upgrade;
 
 /// How long a token of the development login is valid, in seconds.
 const DEV_LIFETIME: i64 = 12 * 3_600;
 /// Bodies are for the development login alone.
 const MAX_BODY: usize = 4 << 10;
-/// The socket itself takes this many times what is allowed, so that a message which is too big is read and refused
-/// with 1009 instead of breaking the connection.
-const READABLE: usize = 2;
-/// Most connections are idle, and each has this buffer all the time; a large message gets another.
-const READ_BYTES: usize = 4 << 10;
-/// What is written at once; only there while something is written.
-pub(crate) const WRITE_BYTES: usize = 8 << 10;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -132,33 +125,24 @@ async fn count(
 }
 
 /// The upgrade is always accepted: a browser sees a close code, but never the status of a refused upgrade.
-async fn sync(State(app): State<Arc<App>>, visitor: Visitor, upgrade: WebSocketUpgrade) -> Response {
+async fn sync(State(app): State<Arc<App>>, visitor: Visitor, upgrade: Upgrade) -> Response {
     let guest = visitor.admit(&app).map_err(Turned::end);
     let admission = guest.and_then(|guest| Ok((guest, visitor.seat(&app)?)));
     open(app, upgrade, admission)
 }
 
 /// A socket that only hears why it is closed.
-pub(crate) fn closing(app: Arc<App>, upgrade: WebSocketUpgrade, end: End) -> Response {
+pub(crate) fn closing(app: Arc<App>, upgrade: Upgrade, end: End) -> Response {
     open(app, upgrade, Err(end))
 }
 
-fn open(app: Arc<App>, upgrade: WebSocketUpgrade, admission: Result<(Guest, Seat), End>) -> Response {
-    upgradable(upgrade, &app).on_upgrade(move |upgraded| {
+fn open(app: Arc<App>, upgrade: Upgrade, admission: Result<(Guest, Seat), End>) -> Response {
+    let opening = Arc::clone(&app);
+    upgrade.open(&opening.config, admission.is_ok(), move |socket, deflates| {
         let connections = app.connections.clone();
         let (connection, span) = app.number();
-        connections.track_future(socket::serve(app, upgraded, connection, admission).instrument(span))
+        connections.track_future(socket::serve(app, socket, deflates, connection, admission).instrument(span))
     })
-}
-
-/// With the bounds of every socket.
-pub(crate) fn upgradable(upgrade: WebSocketUpgrade, app: &App) -> WebSocketUpgrade {
-    let largest = app.config.limits.max_message_bytes.saturating_mul(READABLE);
-    upgrade
-        .max_message_size(largest)
-        .max_frame_size(largest)
-        .read_buffer_size(READ_BYTES)
-        .write_buffer_size(WRITE_BYTES)
 }
 
 #[derive(Deserialize)]

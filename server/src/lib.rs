@@ -15,6 +15,7 @@ pub mod backup;
 mod clock;
 mod comparison;
 pub mod config;
+mod deflate;
 pub mod descriptors;
 mod door;
 mod drain;
@@ -40,6 +41,7 @@ mod rooms;
 mod server;
 mod socket;
 mod status;
+mod upgrade;
 pub mod user;
 
 pub use error::{Error, ErrorKind};

@@ -4,9 +4,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use axum::extract::ws::Utf8Bytes;
 use crsqlite_sync::wire::{Body, Change, CloseCode, Message};
+use tungstenite::Utf8Bytes;
 
+use crate::deflate::Text;
 use crate::heavy::{self, HEAVY_BYTES};
 use crate::log::core::Record;
 use crate::metrics;
@@ -45,22 +46,22 @@ pub(crate) struct Letter {
 
 struct Unwritten {
     frame: Later,
-    write: Box<dyn FnOnce() -> String + Send>,
+    write: Box<dyn FnOnce() -> Text + Send>,
 }
 
 impl Letter {
     /// `bytes` is about how large the frame will be.
-    pub(crate) fn new(
+    pub(crate) fn new<T: Into<Utf8Bytes>>(
         to: To,
         kind: &'static str,
         bytes: usize,
-        write: impl FnOnce() -> String + Send + 'static,
+        write: impl FnOnce() -> T + Send + 'static,
     ) -> Self {
         if bytes < HEAVY_BYTES {
-            return Letter { to, kind, frame: Queued::Text(Utf8Bytes::from(write())), unwritten: None };
+            return Letter { to, kind, frame: Queued::Text(Text::new(write())), unwritten: None };
         }
         let frame = Later::default();
-        let unwritten = Unwritten { frame: Later::clone(&frame), write: Box::new(write) };
+        let unwritten = Unwritten { frame: Later::clone(&frame), write: Box::new(|| Text::new(write())) };
         Letter { to, kind, frame: Queued::Later(frame, bytes), unwritten: Some(unwritten) }
     }
 
@@ -80,8 +81,16 @@ impl Letter {
     /// Begins to write what is large; to be called when it is queued.
     pub(crate) fn write_for(self, hearers: Vec<Arc<Outbox>>) {
         let Some(Unwritten { frame, write }) = self.unwritten else { return };
+        let deflate = hearers.iter().any(|outbox| outbox.deflates());
         tokio::spawn(async move {
-            let written = heavy::run(move || Utf8Bytes::from(write())).await;
+            let writing = move || {
+                let text = write();
+                if deflate {
+                    text.deflate();
+                }
+                text
+            };
+            let written = heavy::run(writing).await;
             let is_there = written.is_some_and(|text| frame.set(text).is_ok());
             for outbox in hearers {
                 if is_there { outbox.look() } else { outbox.give_up(OVERLOADED) }
@@ -118,6 +127,7 @@ mod tests {
 
     use super::*;
     use crate::outbox::{Bound, Next};
+    use crate::upgrade::Deflates;
 
     fn send(outboxes: &[Arc<Outbox>], bytes: usize, write: impl FnOnce() -> String + Send + 'static) {
         let letter = Letter::new(To::One(0), "test", bytes, write);
@@ -128,21 +138,23 @@ mod tests {
     #[tokio::test]
     async fn a_large_frame_is_written_elsewhere_and_keeps_its_place() {
         let bound = Bound { messages: 9, bytes: 9 << 20 };
-        let outboxes: Vec<_> = (0..2).map(|_| Arc::new(Outbox::new(bound, Counter::default()))).collect();
+        let outboxes: Vec<_> =
+            (0..2).map(|_| Arc::new(Outbox::new(bound, Deflates(false), Counter::default()))).collect();
         let here = thread::current().id();
         let frame = move || format!("here: {}", thread::current().id() == here);
         send(&outboxes, HEAVY_BYTES, frame);
         send(&outboxes, HEAVY_BYTES - 1, frame);
         for outbox in outboxes {
             for text in ["here: false", "here: true"] {
-                assert_eq!(outbox.take().await, Next::Frame(Utf8Bytes::from_static(text)));
+                assert_eq!(outbox.take().await, Next::Frame(Text::new(text)));
             }
         }
     }
 
     #[tokio::test]
     async fn a_frame_that_cannot_be_written_ends_the_connection() {
-        let outbox = Arc::new(Outbox::new(Bound { messages: 9, bytes: 9 }, Counter::default()));
+        let outbox =
+            Arc::new(Outbox::new(Bound { messages: 9, bytes: 9 }, Deflates(false), Counter::default()));
         send(&[Arc::clone(&outbox)], HEAVY_BYTES, || panic!("as a test"));
         assert_eq!(outbox.take().await, Next::End(OVERLOADED));
     }

@@ -5,13 +5,15 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use axum::extract::ws::Utf8Bytes;
 use crsqlite_sync::wire::CloseCode;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tungstenite::Utf8Bytes;
 
 use crate::config::Limits;
+use crate::deflate::Text;
+use crate::upgrade::Deflates;
 
 /// How a connection ends: what its close frame says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,17 +61,17 @@ const TOO_SLOW: End = End::new(CloseCode::TRY_AGAIN_LATER, "reading too slowly")
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    Frame(Utf8Bytes),
+    Frame(Text),
     /// Nothing follows.
     End(End),
 }
 
 /// A text that is still being written; what comes after it waits.
-pub(crate) type Later = Arc<OnceLock<Utf8Bytes>>;
+pub(crate) type Later = Arc<OnceLock<Text>>;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Queued {
-    Text(Utf8Bytes),
+    Text(Text),
     /// And about how many bytes it will have. Then [`Outbox::look`] is to be called, or [`Outbox::give_up`].
     Later(Later, usize),
 }
@@ -82,7 +84,7 @@ impl Queued {
         }
     }
 
-    fn text(&self) -> Option<&Utf8Bytes> {
+    fn text(&self) -> Option<&Text> {
         match self {
             Queued::Text(text) => Some(text),
             Queued::Later(text, _) => text.get(),
@@ -101,6 +103,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     bound: Bound,
+    deflates: Deflates,
     overflows: Counter,
     state: Mutex<State>,
     /// For the writer: there is something to take.
@@ -112,9 +115,10 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// `overflows` counts the queues that were full.
-    pub(crate) fn new(bound: Bound, overflows: Counter) -> Self {
+    pub(crate) fn new(bound: Bound, deflates: Deflates, overflows: Counter) -> Self {
         Outbox {
             bound,
+            deflates,
             overflows,
             state: Mutex::default(),
             filled: Notify::new(),
@@ -123,8 +127,13 @@ impl Outbox {
         }
     }
 
+    /// Whether the other side takes deflated messages.
+    pub(crate) fn deflates(&self) -> bool {
+        self.deflates.0
+    }
+
     /// Queues a frame. At the bound everything that waits is void, and the connection ends.
-    pub(crate) fn push(&self, frame: Utf8Bytes) {
+    pub(crate) fn push(&self, frame: Text) {
         self.push_all([Queued::Text(frame)]);
     }
 
@@ -202,7 +211,7 @@ impl Outbox {
     }
 
     /// What can be written now, of about so many bytes, at the end of `frames`.
-    pub(crate) fn take_ready(&self, most: usize, frames: &mut Vec<Utf8Bytes>) {
+    pub(crate) fn take_ready(&self, most: usize, frames: &mut Vec<Text>) {
         let (mut state, mut taken) = (self.state(), 0);
         while taken < most
             && let Some(frame) = state.frames.front()
@@ -258,21 +267,21 @@ mod tests {
     use super::*;
 
     fn outbox() -> Outbox {
-        Outbox::new(Bound { messages: 3, bytes: 10 }, Counter::default())
+        Outbox::new(Bound { messages: 3, bytes: 10 }, Deflates(false), Counter::default())
     }
 
     fn frame(text: &'static str) -> Option<Next> {
-        Some(Next::Frame(Utf8Bytes::from_static(text)))
+        Some(Next::Frame(Text::new(text)))
     }
 
     #[test]
     fn frames_leave_in_order_and_the_end_comes_last() {
         let outbox = outbox();
-        outbox.push(Utf8Bytes::from_static("a"));
-        outbox.push(Utf8Bytes::from_static("b"));
+        outbox.push(Text::new("a"));
+        outbox.push(Text::new("b"));
         outbox.end(End::new(CloseCode::GOING_AWAY, "first"));
         outbox.end(End::new(CloseCode::UNAUTHENTICATED, "second"));
-        outbox.push(Utf8Bytes::from_static("too late"));
+        outbox.push(Text::new("too late"));
         assert_eq!(outbox.try_take(), frame("a"));
         assert_eq!(outbox.try_take(), frame("b"));
         assert_eq!(outbox.try_take(), Some(Next::End(End::new(CloseCode::GOING_AWAY, "first"))));
@@ -290,18 +299,18 @@ mod tests {
     #[test]
     fn a_frame_that_is_still_being_written_keeps_its_place_and_its_share_of_the_bound() {
         let (outbox, late) = (self::outbox(), Later::default());
-        outbox.push(Utf8Bytes::from_static("a"));
+        outbox.push(Text::new("a"));
         outbox.push_all([Queued::Later(Later::clone(&late), 8)]);
-        outbox.push(Utf8Bytes::from_static("b"));
+        outbox.push(Text::new("b"));
         outbox.end(End::new(CloseCode::GOING_AWAY, "bye"));
         assert_eq!((outbox.try_take(), outbox.try_take()), (frame("a"), None));
-        late.set(Utf8Bytes::from_static("late")).unwrap();
+        late.set(Text::new("late")).unwrap();
         assert_eq!((outbox.try_take(), outbox.try_take()), (frame("late"), frame("b")));
         assert!(matches!(outbox.try_take(), Some(Next::End(_))));
 
         let outbox = self::outbox();
         outbox.push_all([Queued::Later(Later::default(), 8)]);
-        outbox.push(Utf8Bytes::from_static("too much"));
+        outbox.push(Text::new("too much"));
         assert_eq!(outbox.try_take(), Some(Next::End(TOO_SLOW)));
     }
 
@@ -319,7 +328,7 @@ mod tests {
         outbox.push_all([Queued::Later(Later::clone(&late), 8)]);
         let write = async {
             tokio::task::yield_now().await;
-            late.set(Utf8Bytes::from_static("late")).unwrap();
+            late.set(Text::new("late")).unwrap();
             outbox.look();
         };
         let (next, ()) = tokio::join!(outbox.take(), write);
@@ -331,7 +340,7 @@ mod tests {
         for frames in [["a", "b", "c", "d"].as_slice(), &["aaaaaa", "bbbbbb"]] {
             let outbox = outbox();
             for text in frames {
-                outbox.push(Utf8Bytes::from_static(text));
+                outbox.push(Text::new(*text));
             }
             let Some(Next::End(end)) = outbox.try_take() else { panic!("the queue has not ended") };
             assert_eq!(end.code, CloseCode::TRY_AGAIN_LATER);
@@ -341,9 +350,9 @@ mod tests {
     #[test]
     fn a_frame_larger_than_the_bound_goes_through_an_empty_queue() {
         let outbox = outbox();
-        outbox.push(Utf8Bytes::from_static("much larger than ten"));
+        outbox.push(Text::new("much larger than ten"));
         assert_eq!(outbox.try_take(), frame("much larger than ten"));
-        outbox.push(Utf8Bytes::from_static("a"));
+        outbox.push(Text::new("a"));
         assert_eq!(outbox.try_take(), frame("a"));
     }
 }

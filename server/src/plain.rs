@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::extract::ws::Utf8Bytes;
+use tungstenite::Utf8Bytes;
 
+use crate::mail::{Letter, To};
 use crate::metrics::{Metrics, Presence};
-use crate::outbox::{Outbox, Queued};
+use crate::outbox::Outbox;
+use crate::room::Protocol;
 use crate::user::Owner;
 
 /// The connections of all users.
@@ -86,12 +88,22 @@ impl PlainRoom {
 impl PlainMembership {
     /// Queues messages, each with its type, for the user's other connections.
     pub(crate) fn forward(&self, messages: &[(Utf8Bytes, &'static str)]) {
+        let to = To::Others(Protocol::Relay, Some(self.id));
+        let letter = |(text, kind): &(Utf8Bytes, &'static str)| {
+            let text = text.clone();
+            Letter::new(to, kind, text.len(), || text)
+        };
+        let letters: Vec<Letter> = messages.iter().map(letter).collect();
         let members = self.room.members();
-        for (_, outbox) in members.present.iter().filter(|(id, _)| **id != self.id) {
-            outbox.push_all(messages.iter().map(|(text, _)| Queued::Text(text.clone())));
+        let others = || members.present.iter().filter(|(id, _)| **id != self.id).map(|(_, outbox)| outbox);
+        for outbox in others() {
+            outbox.push_all(letters.iter().map(|letter| letter.frame.clone()));
         }
-        for (_, kind) in messages {
-            self.rooms.metrics.sent(kind, members.present.len().saturating_sub(1));
+        for letter in letters {
+            self.rooms.metrics.sent(letter.kind, members.present.len().saturating_sub(1));
+            if letter.is_large() {
+                letter.write_for(others().cloned().collect());
+            }
         }
     }
 }

@@ -6,24 +6,27 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket};
 use crsqlite_sync::wire::{Body, CloseCode, Decoded, Message, WireError};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{Span, debug};
+use tungstenite::protocol::CloseFrame;
+use tungstenite::{Message as Frame, Utf8Bytes};
 
 use crate::auth::Refusal;
 use crate::clock::now_seconds;
+use crate::deflate::is_no_deflate;
 use crate::door::{FULL, Guest, Seat};
 use crate::heavy::{self, HEAVY_BYTES};
-use crate::http::{App, WRITE_BYTES};
+use crate::http::App;
 use crate::metrics::{self, Presence};
 use crate::outbox::{Bound, End, Next, Outbox};
 use crate::pace::{Haste, rest};
 use crate::plain::PlainMembership;
 use crate::pushes::{self, Incoming};
 use crate::room::{Membership, Protocol};
+use crate::upgrade::{Deflates, Socket, WRITE_BYTES};
 use crate::user::Owner;
 
 /// How long the other side has to take a close frame and to answer it.
@@ -34,13 +37,14 @@ pub(crate) const FAR_FUTURE: i64 = 10 * 366 * 24 * 3_600;
 /// Serves a connection to its end. Whoever is not admitted is told why, and closed. `connection` is its number.
 pub(crate) async fn serve(
     app: Arc<App>,
-    socket: WebSocket,
+    socket: Socket,
+    deflates: Deflates,
     connection: u64,
     admission: Result<(Guest, Seat), End>,
 ) {
     let limits = &app.config.limits;
     let bound = Bound::of(limits);
-    let outbox = Arc::new(Outbox::new(bound, app.metrics.overflows.clone()));
+    let outbox = Arc::new(Outbox::new(bound, deflates, app.metrics.overflows.clone()));
     let (sink, mut stream) = socket.split();
     let reader = async {
         let entered = app.drain.refusal(connection).map_or(admission, Err).and_then(|(guest, seat)| {
@@ -109,7 +113,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Takes message after message until the connection ends, or until it may not go on. Then it has left the room.
-    async fn read(mut self, stream: &mut SplitStream<WebSocket>, expires: i64) {
+    async fn read(mut self, stream: &mut SplitStream<Socket>, expires: i64) {
         let (app, outbox, connection) = (self.app, self.outbox, self.connection);
         let left = expires.saturating_sub(now_seconds()).clamp(0, FAR_FUTURE);
         // This ends the connection and never completes: a message that is being stored is not given up half way.
@@ -128,7 +132,7 @@ impl Reader<'_> {
         }
     }
 
-    async fn take_all(&mut self, stream: &mut SplitStream<WebSocket>) {
+    async fn take_all(&mut self, stream: &mut SplitStream<Socket>) {
         loop {
             let arrived = tokio::select! {
                 arrived = timeout(self.app.config.idle_timeout, stream.next()) => arrived,
@@ -142,7 +146,7 @@ impl Reader<'_> {
     }
 
     /// Takes a frame, and at once with it what has arrived behind it. False at the end.
-    async fn take_what_came(&mut self, first: Arrived, stream: &mut SplitStream<WebSocket>) -> bool {
+    async fn take_what_came(&mut self, first: Arrived, stream: &mut SplitStream<Socket>) -> bool {
         let (mut frames, mut bytes, mut next) = (Vec::new(), 0_usize, Some(first));
         let mut end = None;
         while let Some(arrived) = next.take() {
@@ -152,7 +156,7 @@ impl Reader<'_> {
                     break;
                 }
                 Some(Err(error)) => {
-                    end = Some(broken(error));
+                    end = Some(broken(&error));
                     break;
                 }
                 Some(Ok(frame)) => frame,
@@ -201,7 +205,7 @@ impl Reader<'_> {
                     }
                     continue;
                 }
-                Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => continue,
+                Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) | Frame::Frame(_) => continue,
             };
             if text.len() > self.app.config.limits.max_message_bytes {
                 self.hand_on(&mut taken).await;
@@ -261,7 +265,7 @@ impl Reader<'_> {
 }
 
 /// What a stream gives.
-type Arrived = Option<Result<Frame, axum::Error>>;
+type Arrived = Option<Result<Frame, tungstenite::Error>>;
 
 /// Messages that go on together.
 #[derive(Default)]
@@ -285,18 +289,21 @@ pub(crate) const TOO_BIG: End = End::new(CloseCode::TOO_BIG, "message too big");
 pub(crate) const SILENT: End = End::new(CloseCode::GOING_AWAY, "no sign of life");
 
 /// What a connection that cannot be read is closed with.
-pub(crate) fn broken(error: axum::Error) -> End {
-    let error = error.into_inner();
-    match error.downcast_ref::<tungstenite::Error>() {
-        Some(tungstenite::Error::Capacity(_)) => TOO_BIG,
-        Some(tungstenite::Error::Utf8(_)) => End::new(CloseCode::INVALID_PAYLOAD, "text is not UTF-8"),
-        Some(tungstenite::Error::Protocol(_)) => End::new(CloseCode::PROTOCOL_ERROR, "broken frame"),
+pub(crate) fn broken(error: &tungstenite::Error) -> End {
+    use tungstenite::Error::{Capacity, Io, Protocol, Utf8};
+    match error {
+        Capacity(_) => TOO_BIG,
+        Utf8(_) => End::new(CloseCode::INVALID_PAYLOAD, "text is not UTF-8"),
+        Io(error) if is_no_deflate(error) => {
+            End::new(CloseCode::INVALID_PAYLOAD, "a message that cannot be inflated")
+        }
+        Protocol(_) => End::new(CloseCode::PROTOCOL_ERROR, "broken frame"),
         _ => End::new(CloseCode::NORMAL, ""),
     }
 }
 
 /// Writes what the outbox holds, and pings, until its end or until the other side takes nothing any more.
-pub(crate) async fn write(app: &App, outbox: &Outbox, mut sink: SplitSink<WebSocket, Frame>) {
+pub(crate) async fn write(app: &App, outbox: &Outbox, mut sink: SplitSink<Socket, Frame>) {
     let every = app.config.ping_interval;
     let mut ping = interval_at(Instant::now() + every, every);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -311,13 +318,13 @@ pub(crate) async fn write(app: &App, outbox: &Outbox, mut sink: SplitSink<WebSoc
             }
         };
         match next {
-            Next::Frame(frame) => {
-                if !deliver(app, outbox, &mut sink, Frame::Text(frame)).await {
+            Next::Frame(text) => {
+                if !deliver(app, outbox, &mut sink, text.into_frame(outbox.deflates())).await {
                     break;
                 }
             }
             Next::End(end) => {
-                let close = CloseFrame { code: end.code.0, reason: end.text() };
+                let close = CloseFrame { code: end.code.0.into(), reason: end.text() };
                 let _ = timeout(CLOSE_DEADLINE, sink.send(Frame::Close(Some(close)))).await;
                 return closed(app, end);
             }
@@ -335,19 +342,20 @@ fn closed(app: &App, end: End) {
 
 /// Writes a frame and what waits behind it. False if the other side does not take it: in time, or soon after the
 /// connection has ended.
-async fn deliver(app: &App, outbox: &Outbox, sink: &mut SplitSink<WebSocket, Frame>, frame: Frame) -> bool {
+async fn deliver(app: &App, outbox: &Outbox, sink: &mut SplitSink<Socket, Frame>, frame: Frame) -> bool {
     let written = async {
         app.metrics.sent_bytes(bytes_of(&frame));
         sink.feed(frame).await?;
-        let mut frames = Vec::new();
+        let mut texts = Vec::new();
         loop {
-            outbox.take_ready(WRITE_BYTES, &mut frames);
-            if frames.is_empty() {
+            outbox.take_ready(WRITE_BYTES, &mut texts);
+            if texts.is_empty() {
                 return sink.flush().await;
             }
-            app.metrics.sent_bytes(frames.iter().map(|frame| frame.len()).sum());
-            for frame in frames.drain(..) {
-                sink.feed(Frame::Text(frame)).await?;
+            for text in texts.drain(..) {
+                let frame = text.into_frame(outbox.deflates());
+                app.metrics.sent_bytes(bytes_of(&frame));
+                sink.feed(frame).await?;
             }
         }
     };
@@ -365,6 +373,7 @@ pub(crate) fn bytes_of(frame: &Frame) -> usize {
     match frame {
         Frame::Text(text) => text.len(),
         Frame::Binary(bytes) | Frame::Ping(bytes) | Frame::Pong(bytes) => bytes.len(),
+        Frame::Frame(frame) => frame.payload().len(),
         Frame::Close(_) => 0,
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::extract::ws::WebSocketUpgrade;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -15,6 +14,7 @@ use super::refused::Refused;
 use crate::door::cors;
 use crate::http::{App, closing};
 use crate::outbox::End;
+use crate::upgrade::Upgrade;
 
 const NOTHING: &str = "this relay stores nothing";
 
@@ -31,6 +31,6 @@ async fn refuse() -> Response {
     Refused::new(StatusCode::NOT_IMPLEMENTED, "not-stored", NOTHING).into_response()
 }
 
-async fn close(State(app): State<Arc<App>>, upgrade: WebSocketUpgrade) -> Response {
+async fn close(State(app): State<Arc<App>>, upgrade: Upgrade) -> Response {
     closing(app, upgrade, End::new(CloseCode::POLICY_VIOLATION, NOTHING))
 }

@@ -15,21 +15,34 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, head, post};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
+use tower_http::decompression::RequestDecompressionLayer;
 
 use super::batch::{self, BadPush, Sent};
 use super::live;
 use super::query::Query;
 use super::refused::{Refused, SOON};
+use crate::deflate::WORTH_BYTES;
 use crate::door::{Turned, Visitor, cors};
 use crate::heavy::{self, HEAVY_BYTES};
 use crate::http::App;
 use crate::room::Room;
 
 pub(crate) fn routes(app: &App) -> Router<Arc<App>> {
-    Router::new()
+    let mut exchange =
+        Router::new().route("/sync/push", post(push)).route("/sync/pull", post(pull).get(pull_by_address));
+    if !app.config.no_compression {
+        // A body is counted as it is read, inflated.
+        exchange = exchange.route_layer(RequestDecompressionLayer::new()).route_layer(
+            CompressionLayer::new()
+                .quality(CompressionLevel::Fastest)
+                .compress_when(SizeAbove::new(WORTH_BYTES as u64)),
+        );
+    }
+    exchange
         .route("/sync", head(ping))
-        .route("/sync/push", post(push))
-        .route("/sync/pull", post(pull).get(pull_by_address))
         .route("/sync/ws", get(live::upgrade))
         .layer(DefaultBodyLimit::max(app.config.limits.max_message_bytes))
         .layer(cors(&app.config))

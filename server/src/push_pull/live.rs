@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::extract::ws::{Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use crsqlite_sync::wire::CloseCode;
 use crsqlite_sync::wire::push_pull::{ClientFrame, Envelope, UNKNOWN_REQUEST, encode};
@@ -15,6 +14,7 @@ use futures_util::stream::SplitStream;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument as _, Span, debug};
+use tungstenite::{Message as Frame, Utf8Bytes};
 
 use super::batch::BadPush;
 use super::endpoints::read;
@@ -23,35 +23,42 @@ use super::query::Query;
 use super::refused::Refused;
 use crate::auth::{self, Refusal};
 use crate::clock::now_seconds;
+use crate::deflate::Text;
 use crate::door::{FULL, Guest, Seat, Visitor, bearer};
-use crate::http::{App, upgradable};
+use crate::http::App;
+use crate::mail::{Letter, To};
 use crate::metrics::Presence;
 use crate::outbox::{Bound, End, Outbox};
 use crate::pace::Haste;
 use crate::room::{Membership, Protocol};
 use crate::socket::{CLOSE_DEADLINE, FAR_FUTURE, SILENT, TOO_BIG, broken, bytes_of, write};
+use crate::upgrade::{Deflates, Socket, Upgrade};
 
 /// Pings of a client that has not said yet whose it is.
 const FRAMES_OF_NOBODY: u32 = 16;
 
 /// The upgrade is always accepted: a browser sees a close code, but never the status of a refused upgrade.
-pub(super) async fn upgrade(
-    State(app): State<Arc<App>>,
-    visitor: Visitor,
-    upgrade: WebSocketUpgrade,
-) -> Response {
+pub(super) async fn upgrade(State(app): State<Arc<App>>, visitor: Visitor, upgrade: Upgrade) -> Response {
     // Who names nobody here may still do so in the first frame.
     let guest = if visitor.brings_token() { visitor.admit(&app).ok() } else { None };
-    upgradable(upgrade, &app).on_upgrade(move |socket| {
+    let opening = Arc::clone(&app);
+    upgrade.open(&opening.config, guest.is_some(), move |socket, deflates| {
         let connections = app.connections.clone();
         let (connection, span) = app.number();
-        connections.track_future(serve(app, socket, connection, visitor, guest).instrument(span))
+        connections.track_future(serve(app, socket, deflates, connection, visitor, guest).instrument(span))
     })
 }
 
-async fn serve(app: Arc<App>, socket: WebSocket, connection: u64, visitor: Visitor, guest: Option<Guest>) {
+async fn serve(
+    app: Arc<App>,
+    socket: Socket,
+    deflates: Deflates,
+    connection: u64,
+    visitor: Visitor,
+    guest: Option<Guest>,
+) {
     let limits = &app.config.limits;
-    let outbox = Arc::new(Outbox::new(Bound::of(limits), app.metrics.overflows.clone()));
+    let outbox = Arc::new(Outbox::new(Bound::of(limits), deflates, app.metrics.overflows.clone()));
     let (sink, mut stream) = socket.split();
     let reader = async {
         match app.drain.refusal(connection).map_or_else(|| visitor.seat(&app), Err) {
@@ -106,7 +113,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Takes frame after frame until the connection ends. Then it has left the room.
-    async fn read(mut self, stream: &mut SplitStream<WebSocket>) {
+    async fn read(mut self, stream: &mut SplitStream<Socket>) {
         let mut turn = std::pin::pin!(self.app.drain.turn(self.connection));
         loop {
             let arrived = tokio::select! {
@@ -128,9 +135,9 @@ impl Reader<'_> {
                     Ok(text) => self.take(&text).await,
                     Err(_) => return self.end(CloseCode::INVALID_PAYLOAD, "text is not UTF-8"),
                 },
-                Ok(Some(Ok(Frame::Ping(_) | Frame::Pong(_)))) => {}
+                Ok(Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_)))) => {}
                 Ok(Some(Ok(Frame::Close(_))) | None) => return self.end(CloseCode::NORMAL, ""),
-                Ok(Some(Err(error))) => return self.outbox.end(broken(error)),
+                Ok(Some(Err(error))) => return self.outbox.end(broken(&error)),
                 Err(_) => return self.outbox.end(SILENT),
             }
         }
@@ -261,7 +268,11 @@ impl Reader<'_> {
         }
         let pulling = member.room().pull(&query);
         match member.room().metrics.answer.measure(pulling).await {
-            Ok(page) => self.say("pull_result", request_id, &page),
+            Ok(page) => {
+                let (bytes, request_id) = (page.len(), request_id.to_owned());
+                let write = move || encode("pull_result", Some(&request_id), &page);
+                member.room().post(vec![Letter::new(To::One(member.id()), "pull_result", bytes, write)]);
+            }
             Err(error) => {
                 member.room().failed(&error, "a pull could not be answered");
                 self.say("error", request_id, &Refused::failed(&error).payload());
@@ -280,7 +291,7 @@ impl Reader<'_> {
 
     fn say(&self, kind: &'static str, request_id: &str, payload: &str) {
         self.app.metrics.sent(kind, 1);
-        self.outbox.push(Utf8Bytes::from(encode(kind, Some(request_id), payload)));
+        self.outbox.push(Text::new(encode(kind, Some(request_id), payload)));
     }
 }
 

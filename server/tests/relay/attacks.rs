@@ -21,6 +21,8 @@ fn cookie(token: &str) -> String {
     format!("auth_token={token}")
 }
 
+const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+
 /// Sends bytes and returns what comes until the relay hangs up, or a while after the last of it.
 async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let (mut from, mut to) = TcpStream::connect(address).await.unwrap().into_split();
@@ -42,12 +44,19 @@ async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// The close code of a socket that was opened by hand, after these bytes.
+/// The close code of a socket that was opened by hand, after these bytes: the same whether messages may be compressed.
 async fn closed_after(relay: &Relay, frames: &[u8]) -> Option<u16> {
+    let (plain, deflating) = (closed_of(relay, "", frames).await, closed_of(relay, DEFLATE, frames).await);
+    assert_eq!(plain, deflating);
+    plain
+}
+
+/// The close code of a socket that was opened by hand with this header, after these bytes.
+async fn closed_of(relay: &Relay, header: &str, frames: &[u8]) -> Option<u16> {
     let upgrade = format!(
         "GET /api/v1/sync HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         Sec-WebSocket-Extensions: permessage-deflate\r\nCookie: {}\r\n\r\n",
+         {header}Cookie: {}\r\n\r\n",
         relay.address,
         cookie(&token("alice", 600))
     );
@@ -55,7 +64,7 @@ async fn closed_after(relay: &Relay, frames: &[u8]) -> Option<u16> {
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     let text = String::from_utf8_lossy(&answer[..head]);
     assert!(text.starts_with("HTTP/1.1 101 "), "{text}");
-    assert!(!text.to_lowercase().contains("permessage-deflate"), "nothing is compressed");
+    assert_eq!(text.to_lowercase().contains("permessage-deflate"), header == DEFLATE);
     let rest = &answer[head..];
     let close = rest.iter().position(|byte| *byte == 0x88)?;
     Some(u16::from_be_bytes([*rest.get(close + 2)?, *rest.get(close + 3)?]))
@@ -323,7 +332,7 @@ async fn what_is_no_websocket_frame_is_closed_with_1002_and_text_that_is_none_wi
     let unmasked = [&[0x81, 5][..], b"hello"].concat();
     for (what, bytes) in [
         ("unmasked", unmasked),
-        ("compressed", frame(0xC1, b"hello")),
+        ("a compressed ping", frame(0xC9, b"hello")),
         ("reserved bit 2", frame(0xA1, b"hello")),
         ("reserved bit 3", frame(0x91, b"hello")),
         ("reserved opcode", frame(0x83, b"hello")),
@@ -335,6 +344,7 @@ async fn what_is_no_websocket_frame_is_closed_with_1002_and_text_that_is_none_wi
     ] {
         assert_eq!(closed_after(&relay, &bytes).await, Some(1002), "{what}");
     }
+    assert_eq!(closed_of(&relay, "", &frame(0xC1, b"hello")).await, Some(1002), "compressed");
     assert_eq!(closed_after(&relay, &frame(0x81, &[0xFF, 0xFE])).await, Some(1007));
     // Parts without an end and without content.
     let mut empty = frame(0x01, b"");

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod auth;
+mod compression;
 #[cfg(unix)]
 mod crash;
 mod documents;

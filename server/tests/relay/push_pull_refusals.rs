@@ -144,7 +144,7 @@ async fn a_page_of_an_allowed_origin_may_ask_with_the_cookie_and_read_the_answer
             let preflight = [
                 origin,
                 ("Access-Control-Request-Method", "POST"),
-                ("Access-Control-Request-Headers", "authorization,content-type"),
+                ("Access-Control-Request-Headers", "authorization,content-encoding,content-type"),
             ];
             let (status, head, body) = http_with(relay.address, "OPTIONS", path, &preflight, "").await;
             assert_eq!((status, body.as_str()), (200, ""), "{path}");
@@ -154,7 +154,12 @@ async fn a_page_of_an_allowed_origin_may_ask_with_the_cookie_and_read_the_answer
             if allowed {
                 assert!(head.contains("access-control-allow-credentials: true"), "{head}");
                 assert!(head.contains("access-control-allow-methods: get,head,post"), "{head}");
-                assert!(head.contains("access-control-allow-headers: authorization,content-type"), "{head}");
+                assert!(
+                    head.contains(
+                        "access-control-allow-headers: authorization,content-encoding,content-type"
+                    ),
+                    "{head}"
+                );
                 assert!(head.contains("access-control-max-age: 600"), "{head}");
             }
         }

@@ -1,0 +1,143 @@
+//! A message on its way out. Decides whether it is deflated, once for all who get it. Made by `mail`, kept in the `outbox` of
+//! each connection, written by `socket`.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Bytes;
+use flate2::{Compress, Compression, FlushCompress, Status};
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+use tungstenite::{Message, Utf8Bytes};
+
+use super::TAIL;
+use super::pool::Pool;
+
+/// What is shorter fits one packet on the way as it is, and most live pushes do: they are not kept back for this.
+pub(crate) const WORTH_BYTES: usize = 1_024;
+/// The fastest: a higher one takes several times as long and saves little of rows that repeat their names.
+const LEVEL: Compression = Compression::new(1);
+/// Room for the end of the stream.
+const SPARE_BYTES: usize = 64;
+
+static IDLE: Pool<Compress> = Pool::new();
+
+/// The text of a message, and, where it is long enough, its deflated form once somebody takes that.
+#[derive(Debug, Clone)]
+pub(crate) struct Text {
+    plain: Utf8Bytes,
+    deflated: Option<Arc<OnceLock<Option<Bytes>>>>,
+}
+
+impl Text {
+    pub(crate) fn new(plain: impl Into<Utf8Bytes>) -> Self {
+        let plain = plain.into();
+        let deflated = (plain.len() >= WORTH_BYTES).then(Arc::default);
+        Text { plain, deflated }
+    }
+
+    /// Deflates it if that is worth it and was not done, for all who have it: about 10 µs for each kilobyte.
+    pub(crate) fn deflate(&self) -> Option<&Bytes> {
+        self.deflated.as_ref()?.get_or_init(|| deflated(self.plain.as_bytes())).as_ref()
+    }
+
+    /// How many bytes the text has.
+    pub(crate) fn len(&self) -> usize {
+        self.plain.len()
+    }
+
+    /// The frame for a connection that takes deflated ones, or none.
+    pub(crate) fn into_frame(self, deflate: bool) -> Message {
+        match if deflate { self.deflate() } else { None } {
+            Some(deflated) => {
+                let mut frame = Frame::message(deflated.clone(), OpCode::Data(Data::Text), true);
+                frame.header_mut().rsv1 = true;
+                Message::Frame(frame)
+            }
+            None => Message::Text(self.plain),
+        }
+    }
+}
+
+/// Two that say the same.
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.plain == other.plain
+    }
+}
+
+impl Eq for Text {}
+
+/// Nothing if that is no shorter.
+fn deflated(text: &[u8]) -> Option<Bytes> {
+    let mut state = IDLE.take().unwrap_or_else(|| Compress::new(LEVEL, false));
+    let packed = pack(&mut state, text);
+    state.reset();
+    IDLE.put(state);
+    packed.filter(|packed| packed.len() < text.len()).map(Bytes::from)
+}
+
+fn pack(state: &mut Compress, text: &[u8]) -> Option<Vec<u8>> {
+    let mut packed = Vec::with_capacity(text.len() / 4 + SPARE_BYTES);
+    loop {
+        let rest = text.get(usize::try_from(state.total_in()).ok()?..)?;
+        match state.compress_vec(rest, &mut packed, FlushCompress::Sync).ok()? {
+            Status::Ok | Status::BufError => {}
+            Status::StreamEnd => return None,
+        }
+        // Room that is left says that everything is out.
+        if packed.len() < packed.capacity() && state.total_in() == text.len() as u64 {
+            break;
+        }
+        packed.reserve(text.len() / 4 + SPARE_BYTES);
+    }
+    let length = packed.strip_suffix(&TAIL)?.len();
+    packed.truncate(length);
+    Some(packed)
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::{Decompress, FlushDecompress};
+
+    use super::*;
+
+    fn inflated(frame: Message) -> String {
+        let Message::Frame(frame) = frame else { panic!("not deflated: {frame}") };
+        assert!(frame.header().rsv1 && frame.header().is_final);
+        let packed = [frame.payload(), &TAIL].concat();
+        let mut text = Vec::with_capacity(1 << 20);
+        Decompress::new(false).decompress_vec(&packed, &mut text, FlushDecompress::None).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_long_message_is_deflated_for_those_who_take_it_and_a_short_one_for_nobody() {
+        let row = r#"{"table":"todo","cid":"title","val":"buy milk","col_version":1},"#;
+        for rows in [20, 200, 10_000] {
+            let text = row.repeat(rows);
+            let message = Text::new(text.clone());
+            assert_eq!(message.len(), text.len());
+            assert_eq!(message.clone().into_frame(false), Message::text(text.clone()));
+            let frame = message.into_frame(true);
+            assert!(frame.len() * 4 < text.len(), "{} of {}", frame.len(), text.len());
+            assert_eq!(inflated(frame), text);
+        }
+        assert_eq!(Text::new(row).into_frame(true), Message::text(row));
+    }
+
+    #[test]
+    fn what_does_not_get_shorter_stays_as_it_is() {
+        // A sequence without repetition that fills its alphabet.
+        let mut seed = 17_u64;
+        let mut next = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from_u32(0x4e00 + (seed >> 40) as u32 % 0x5000).unwrap()
+        };
+        let text: String = (0..2_000).map(|_| next()).collect();
+        let frame = Text::new(text.clone()).into_frame(true);
+        match frame {
+            Message::Text(plain) => assert_eq!(plain.as_str(), text),
+            frame => assert!(frame.len() < text.len() && inflated(frame) == text),
+        }
+    }
+}
