@@ -226,6 +226,19 @@ test("journals are kept in memory only where the app has no temporary tables and
   await stop(plain, careful, choosy);
 });
 
+test("the cache may grow only where the app has chosen no size for it", async () => {
+  const relay = new PlainRelay();
+  const size = async ({ db }) => (await db.execA("PRAGMA cache_size"))[0][0];
+  const plain = await device(relay, T);
+  const db = await open();
+  await db.exec("PRAGMA cache_size = 500");
+  const chosen = await device(relay, [], { db });
+  await until(async () => (await size(plain)) === -65536);
+  await chosen.client.quarantine(); // after a transaction of ours
+  assert.equal(await size(chosen), 500);
+  await stop(plain, chosen);
+});
+
 // ------------------------------------------------------------------------------------------------ tabs
 
 /** Two tabs of one database, and a device elsewhere. */

@@ -18,6 +18,8 @@ use crate::web::interop::spawn;
 
 /// How many statements stay prepared. Some texts hold numbers that never come back (the ranges of an upload).
 const MAX_STATEMENTS: usize = 64;
+/// What SQLite takes for a cache where nobody has chosen: so many KiB, negated.
+const SQLITES_CACHE: i64 = -2000;
 
 /// A value on its way into a statement.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +95,7 @@ pub(super) struct Connection {
     handle: JsValue,
     lease: Option<Lease>,
     statements: SortedMap<String, Stmt>,
-    /// See [`Connection::keep_journals_in_memory`].
+    /// See [`Connection::keep_journals_in_memory`] and [`Connection::enlarge_cache`].
     tuned: bool,
 }
 
@@ -137,6 +139,16 @@ impl Connection {
         Ok(())
     }
 
+    /// Nor may the pages of a merge be read and written one by one because they find no room. It takes only as much as the
+    /// database is large, and whoever has chosen a size keeps it.
+    async fn enlarge_cache(&mut self) -> Result<(), JsValue> {
+        let size = self.row("PRAGMA cache_size", &[]).await?.map(|row| row.at(0).integer());
+        if size == Some(SQLITES_CACHE) {
+            self.run("PRAGMA cache_size = -65536", &[]).await?;
+        }
+        Ok(())
+    }
+
     async fn open(&mut self, ours: bool) -> Result<(), StoreError> {
         if let Some(api) = self.api.clone() {
             // A closed database is noticed here, at the statement: nothing may touch its handle before.
@@ -155,6 +167,7 @@ impl Connection {
         if !std::mem::replace(&mut self.tuned, true) {
             // A database that refuses is slower, no more.
             let _ = self.keep_journals_in_memory().await;
+            let _ = self.enlarge_cache().await;
         }
         let begin = if rules::holds(Rule::AppTransaction) { "BEGIN IMMEDIATE" } else { "SAVEPOINT ours" };
         if ours && let Err(thrown) = self.run(begin, &[]).await {
