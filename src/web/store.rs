@@ -23,6 +23,15 @@ use merge::MergeError;
 use read::ReadError;
 pub(crate) use state::{TABLE_PREFIX, site_from_hex, site_to_hex};
 
+/// What was looked up in this transaction and is still so. Nobody else writes before it ends.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The schema is the one that we know.
+    schema: bool,
+    /// The highest version; until rows are merged.
+    version: Option<i64>,
+}
+
 /// One user of the database. Statements stay prepared until [`JsStore::close`].
 #[derive(Debug)]
 pub(crate) struct JsStore {
@@ -30,6 +39,7 @@ pub(crate) struct JsStore {
     own: SiteId,
     remote: String,
     schema: Option<Schema>,
+    seen: Seen,
     /// The replicated tables, as they were read anew; until somebody asks.
     tables_read: Option<Vec<String>>,
     created: bool,
@@ -44,6 +54,7 @@ impl JsStore {
             own,
             remote,
             schema: None,
+            seen: Seen::default(),
             tables_read: None,
             created: false,
             writing,
@@ -63,10 +74,34 @@ impl JsStore {
     /// The tables with rows of this device above a version, and the highest version of all.
     pub(crate) async fn ours_since(&mut self, since: i64) -> Result<(Vec<String>, i64), StoreError> {
         self.begin().await?;
-        let found = read::ours_since(&mut self.connection, since).await;
-        let found = self.read(found).await;
+        let found = self.find_ours(since).await;
         // Not rolled back: that would make us forget what we know of the schema.
         self.commit().await.and(found)
+    }
+
+    async fn find_ours(&mut self, since: i64) -> Result<(Vec<String>, i64), StoreError> {
+        self.look_at_schema().await?;
+        let tables = schema::names(self.schema.as_ref());
+        let found = read::ours_since(&mut self.connection, &tables, since).await;
+        Ok((self.read(found).await?, self.max_version().await?))
+    }
+
+    /// Knows the schema as it is now.
+    async fn look_at_schema(&mut self) -> Result<(), StoreError> {
+        if self.seen.schema {
+            return Ok(());
+        }
+        let version = schema::version(&mut self.connection).await;
+        let version = self.read(version).await?;
+        if self.schema.as_ref().is_none_or(|schema| schema.version != version) {
+            let schema = schema::read(&mut self.connection, version).await;
+            let schema = self.read(schema).await??;
+            self.connection.forget_statements().await;
+            self.tables_read = Some(schema.tables.keys().cloned().collect());
+            self.schema = Some(schema);
+        }
+        self.seen.schema = true;
+        Ok(())
     }
 
     /// What a bug report says of the database beside the state, in the same form.
@@ -109,6 +144,7 @@ async fn written<T>(result: Result<T, JsValue>) -> Result<T, StoreError> {
 impl Store for JsStore {
     async fn begin(&mut self) -> Result<(), StoreError> {
         self.connection.begin().await?;
+        self.seen = Seen::default();
         self.writing.set(true);
         Ok(())
     }
@@ -141,8 +177,15 @@ impl Store for JsStore {
     }
 
     async fn max_version(&mut self) -> Result<i64, StoreError> {
-        let version = read::max_version(&mut self.connection).await;
-        self.read(version).await
+        if let Some(version) = self.seen.version {
+            return Ok(version);
+        }
+        self.look_at_schema().await?;
+        let tables = schema::names(self.schema.as_ref());
+        let version = read::max_version(&mut self.connection, &tables).await;
+        let version = self.read(version).await?;
+        self.seen.version = Some(version);
+        Ok(version)
     }
 
     async fn set_floor(&mut self, version: i64) -> Result<(), StoreError> {
@@ -151,17 +194,8 @@ impl Store for JsStore {
     }
 
     async fn schema(&mut self) -> Result<Schema, StoreError> {
-        let version = schema::version(&mut self.connection).await;
-        let version = self.read(version).await?;
-        if let Some(schema) = self.schema.as_ref().filter(|schema| schema.version == version) {
-            return Ok(schema.clone());
-        }
-        let schema = schema::read(&mut self.connection, version).await;
-        let schema = self.read(schema).await??;
-        self.connection.forget_statements().await;
-        self.tables_read = Some(schema.tables.keys().cloned().collect());
-        self.schema = Some(schema.clone());
-        Ok(schema)
+        self.look_at_schema().await?;
+        Ok(self.schema.clone().unwrap_or_default())
     }
 
     async fn scan(&mut self, scan: &Scan, budget: Budget) -> Result<Page, StoreError> {
@@ -170,21 +204,28 @@ impl Store for JsStore {
     }
 
     async fn count(&mut self, scan: &Scan) -> Result<u64, StoreError> {
-        let count = read::count(&mut self.connection, scan).await;
+        self.look_at_schema().await?;
+        let tables = schema::names(self.schema.as_ref());
+        let count = read::count(&mut self.connection, &tables, scan).await;
         self.read(count).await
     }
 
     async fn rows_of(&mut self, keys: &[(String, Pk)]) -> Result<Vec<Change>, StoreError> {
-        let rows = read::rows_of(&mut self.connection, self.own, keys).await;
+        self.look_at_schema().await?;
+        let tables = schema::names(self.schema.as_ref());
+        let rows = read::rows_of(&mut self.connection, &tables, self.own, keys).await;
         self.found(rows).await
     }
 
     async fn walk(&mut self, table: &str, after: i64, budget: Budget) -> Result<Stretch, StoreError> {
-        let stretch = read::walk(&mut self.connection, self.own, table, after, budget).await;
+        self.look_at_schema().await?;
+        let tables = schema::names(self.schema.as_ref());
+        let stretch = read::walk(&mut self.connection, &tables, self.own, table, after, budget).await;
         self.found(stretch).await
     }
 
     async fn merge(&mut self, rows: &[Change]) -> Result<Vec<(usize, RowCode)>, StoreError> {
+        self.seen.version = None;
         match merge::merge(&mut self.connection, rows).await {
             Ok(refused) => Ok(refused),
             Err(MergeError::Thrown(thrown)) => Err(self.failed(thrown).await),

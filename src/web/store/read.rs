@@ -18,16 +18,18 @@ use crate::wire::{Change, Pk, SiteId, Value, unpack_columns};
 /// Fields of a packed change, in the order of [`change`].
 const PACKED: &str = "crsql_pack_columns([table], pk, cid, val, col_version, db_version, site_id, cl, seq)";
 
-/// Never `crsql_db_version()`, which runs ahead after a rollback.
-pub(super) async fn max_version(connection: &mut Connection) -> Result<i64, JsValue> {
+/// Never `crsql_db_version()`, which runs ahead after a rollback; and not from `crsql_changes`, which prepares a statement over
+/// all tables for each query: each clock table has an index that ends with its highest version.
+pub(super) async fn max_version(connection: &mut Connection, tables: &[&str]) -> Result<i64, JsValue> {
     let sql = if !rules::holds(Rule::MaxOfRows) {
-        "SELECT crsql_db_version()"
+        "SELECT crsql_db_version()".to_owned()
     } else if !rules::holds(Rule::OneSortKey) {
-        "SELECT db_version FROM crsql_changes ORDER BY db_version DESC, seq DESC LIMIT 1"
+        "SELECT db_version FROM crsql_changes ORDER BY db_version DESC, seq DESC LIMIT 1".to_owned()
     } else {
-        "SELECT db_version /* crsqlite-sync */ FROM crsql_changes ORDER BY db_version DESC LIMIT 1"
+        let highest = |table: &str| ["SELECT max(db_version) AS version FROM ", &clock(table)].concat();
+        ["SELECT max(version) FROM (", &of_each(tables, &highest), ")"].concat()
     };
-    Ok(connection.row(sql, &[]).await?.map_or(0, |row| row.at(0).integer()))
+    Ok(connection.row(&sql, &[]).await?.map_or(0, |row| row.at(0).integer()))
 }
 
 /// What stopped a scan.
@@ -139,41 +141,38 @@ impl PageBuilder {
 }
 
 /// Counted on the clock tables: the same rows, without looking at one value.
-pub(super) async fn count(connection: &mut Connection, scan: &Scan) -> Result<u64, JsValue> {
+pub(super) async fn count(connection: &mut Connection, tables: &[&str], scan: &Scan) -> Result<u64, JsValue> {
     let filter = rows_filter(&scan.rows, "site_id = 0");
-    let mut total = 0;
-    for table in schema::replicated(connection).await? {
-        if scan.tables.as_ref().is_some_and(|tables| !tables.contains(&table)) {
-            continue;
-        }
-        let clock = quoted(&format!("{table}__crsql_clock"));
-        let sql = format!("SELECT count(*) FROM {clock} WHERE db_version > ?1 AND db_version <= ?2{filter}");
-        let row = connection.row(&sql, &[Arg::Integer(scan.after), Arg::Integer(scan.upto)]).await?;
-        total += row.map_or(0, |row| row.at(0).integer().unsigned_abs());
-    }
-    Ok(total)
+    let asked =
+        |table: &&str| scan.tables.as_ref().is_none_or(|asked| asked.iter().any(|name| name == table));
+    let tables: Vec<&str> = tables.iter().copied().filter(asked).collect();
+    let rows = |table: &str| {
+        let clock = clock(table);
+        format!("SELECT count(*) AS rows FROM {clock} WHERE db_version > ?1 AND db_version <= ?2{filter}")
+    };
+    let sql = ["SELECT sum(rows) FROM (", &of_each(&tables, &rows), ")"].concat();
+    let row = connection.row(&sql, &[Arg::Integer(scan.after), Arg::Integer(scan.upto)]).await?;
+    Ok(row.map_or(0, |row| row.at(0).integer().unsigned_abs()))
 }
 
-/// The tables with rows of this device above a version, and the highest version of all. One row of each is looked for:
-/// there may be very many.
+/// The tables with rows of this device above a version. One row of each is looked for: there may be very many.
 pub(super) async fn ours_since(
     connection: &mut Connection,
+    tables: &[&str],
     since: i64,
-) -> Result<(Vec<String>, i64), JsValue> {
-    let mut found = Vec::new();
-    for table in schema::replicated(connection).await? {
-        let clock = quoted(&[&table, "__crsql_clock"].concat());
-        let sql = ["SELECT 1 FROM ", &clock, " WHERE db_version > ?1 AND site_id = 0 LIMIT 1"].concat();
-        if connection.row(&sql, &[Arg::Integer(since)]).await?.is_some() {
-            found.push(table);
-        }
-    }
-    Ok((found, max_version(connection).await?))
+) -> Result<Vec<String>, JsValue> {
+    let found = |table: &str| {
+        let [name, clock] = [literal(table), clock(table)];
+        format!("SELECT {name} WHERE EXISTS (SELECT 1 FROM {clock} WHERE db_version > ?1 AND site_id = 0)")
+    };
+    let rows = connection.rows(&of_each(tables, &found), &[Arg::Integer(since)]).await?;
+    Ok(rows.iter().map(|row| row.at(0).text()).collect())
 }
 
 /// All rows of these keys, read where `crsql_changes` itself reads them: filtering that by key would scan it whole.
 pub(super) async fn rows_of(
     connection: &mut Connection,
+    tables: &[&str],
     own: SiteId,
     keys: &[(String, Pk)],
 ) -> Result<Vec<Change>, ReadError> {
@@ -182,7 +181,7 @@ pub(super) async fn rows_of(
     let mut pace = pace::Pace::start();
     for (table, pk) in keys {
         if !queries.contains_key(table.as_str()) {
-            queries.insert(table, row_query(connection, table, Keys::Packed).await?);
+            queries.insert(table, row_query(connection, tables, table, Keys::Packed).await?);
         }
         let Some(Some(sql)) = queries.get(table.as_str()) else { continue };
         let mut malformed = false;
@@ -213,12 +212,15 @@ pub(super) async fn rows_of(
 /// The changes of a table key by key. The entries are counted on the clock table, the bytes as they come.
 pub(super) async fn walk(
     connection: &mut Connection,
+    tables: &[&str],
     own: SiteId,
     table: &str,
     after: i64,
     budget: Budget,
 ) -> Result<Stretch, ReadError> {
-    let Some(sql) = row_query(connection, table, Keys::After).await? else { return Ok(Stretch::default()) };
+    let Some(sql) = row_query(connection, tables, table, Keys::After).await? else {
+        return Ok(Stretch::default());
+    };
     let most = i64::try_from(budget.changes.max(1)).unwrap_or(i64::MAX);
     let mut stretch = Stretch::default();
     let (mut bytes, mut last, mut full, mut malformed) = (0, after, false, false);
@@ -258,8 +260,13 @@ enum Keys {
 }
 
 /// `None` when there is no such replicated table.
-async fn row_query(connection: &mut Connection, table: &str, asked: Keys) -> Result<Option<String>, JsValue> {
-    if !schema::replicated(connection).await?.iter().any(|name| name == table) {
+async fn row_query(
+    connection: &mut Connection,
+    tables: &[&str],
+    table: &str,
+    asked: Keys,
+) -> Result<Option<String>, JsValue> {
+    if !tables.contains(&table) {
         return Ok(None);
     }
     let (key, columns) = schema::columns(connection, table).await?;
@@ -314,6 +321,19 @@ async fn row_query(connection: &mut Connection, table: &str, asked: Keys) -> Res
         base = name(""),
         base_is_key = same("base", &key_of_row),
     )))
+}
+
+/// One statement for all tables: a statement for each, and the rounds that it takes, would weigh more than what it finds.
+fn of_each(tables: &[&str], select: &dyn Fn(&str) -> String) -> String {
+    if tables.is_empty() {
+        return "SELECT NULL AS rows, NULL AS version LIMIT 0".to_owned();
+    }
+    tables.iter().map(|table| select(table)).collect::<Vec<_>>().join(" UNION ALL ")
+}
+
+/// The table of a table's clocks.
+fn clock(table: &str) -> String {
+    quoted(&[table, "__crsql_clock"].concat())
 }
 
 fn tables_filter(scan: &Scan) -> String {

@@ -65,9 +65,8 @@ pub(super) async fn columns(
 }
 
 /// The names of all replicated tables.
-pub(super) async fn replicated(connection: &mut Connection) -> Result<Vec<String>, JsValue> {
-    let rows = connection.rows(&format!("{CLOCKS} ORDER BY name"), &[]).await?;
-    Ok(rows.iter().map(|row| row.at(0).text()).collect())
+pub(super) fn names(schema: Option<&Schema>) -> Vec<&str> {
+    schema.map(|schema| schema.tables.keys().map(String::as_str).collect()).unwrap_or_default()
 }
 
 /// A table that was dropped while its clock table was left behind.
