@@ -6,7 +6,7 @@ use super::digest::{Pair, Statement};
 use super::jobs::{After, Task};
 use super::{Output, Replica};
 use crate::engine::txn::{Applied, Apply, What};
-use crate::wire::{Body, Run, SiteId, SyncAck};
+use crate::wire::{Body, Cursor, Run, SiteId, SyncAck};
 
 /// An answer that is being applied.
 #[derive(Debug, Clone)]
@@ -122,8 +122,15 @@ impl Replica {
             // Somebody else's answer: rows between may be missing here.
             return;
         }
+        let further = |(cursor, _): (Cursor, bool)| {
+            cursor.version > answered.current && Some(&cursor.run) == answered.run.as_ref()
+        };
         if answered.more && answered.ours {
-            conn.asks.at(answered.from, now);
+            if self.tasks.iter().filter_map(|task| task.page_of(answered.from)).any(further) {
+                self.ask_ahead(answered.from);
+            } else {
+                conn.asks.at(answered.from, now);
+            }
         } else if applied.gap && answered.run.is_some() {
             self.ask_for_gap(answered.from);
         } else if answered.durable

@@ -112,6 +112,10 @@ impl Asks {
         }
     }
 
+    fn is_open(&self, site: SiteId) -> bool {
+        self.open.contains_key(&Some(site))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
@@ -198,7 +202,38 @@ impl Replica {
     /// The request's facts were read and recorded: send it.
     pub(super) fn send_request(&mut self, target: Target, what: What) {
         let What::Request { cursors, stored } = what else { return };
-        let head = self.view.head;
+        self.ask(target, cursors, stored, Some(self.view.head));
+        if let (None, Some(conn)) = (target, &mut self.conn) {
+            conn.broadcast(self.view.head, self.now.at);
+        }
+    }
+
+    /// Asks a log for the page after one that waits to be applied, so that it comes meanwhile. With a cursor that is not held
+    /// yet: where the page before it fails, this one does not continue what is held, and moves nothing.
+    pub(super) fn ask_ahead(&mut self, log: SiteId) {
+        let Some(conn) = &mut self.conn else { return };
+        let judged = matches!(&conn.mode, Mode::Storing(upload) if upload.log == log && !upload.is_held());
+        // A claim to have seen nothing would be wrong when the answer comes.
+        let Some(stored) = self.view.stored.clone().filter(|_| judged && !conn.asks.is_open(log)) else {
+            return;
+        };
+        let Some((cursor, true)) = self.tasks.iter().filter_map(|task| task.page_of(log)).next_back() else {
+            return;
+        };
+        conn.asks.at(log, self.now.at);
+        let mut cursors = SortedMap::new();
+        cursors.insert(log, cursor);
+        // Without our head: no transaction has recorded it for this.
+        self.ask(Some(log), cursors, Some((log, stored)), None);
+    }
+
+    fn ask(
+        &mut self,
+        target: Target,
+        cursors: SortedMap<SiteId, Cursor>,
+        stored: Option<(SiteId, Cursor)>,
+        head: Option<i64>,
+    ) {
         let run = self.run().cloned();
         let now = self.now.at;
         let (stated, digest) = self.take_statement(target).unzip();
@@ -207,9 +242,6 @@ impl Replica {
         conn.asks.sent(target, &reference, now);
         if let Some(site) = target {
             conn.asks_site(site, now);
-        }
-        if target.is_none() {
-            conn.broadcast(head, now);
         }
         if conn.asked.len() >= MAX_ASKED {
             conn.asked.pop_front();
@@ -223,7 +255,7 @@ impl Replica {
             since_version,
             run,
             cursors: Some(cursors.iter().map(|(site, cursor)| (site.to_string(), cursor.clone())).collect()),
-            head: Some(head),
+            head,
             to: target,
             reference: Some(reference.clone()),
             stored: stored.as_ref().map(|(_, cursor)| cursor.clone()),

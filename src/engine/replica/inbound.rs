@@ -253,6 +253,10 @@ impl Replica {
         self.counters.received += changes.len() as u64;
         let log = durable.is_some().then_some(from);
         self.queue_apply(from, changes, advance, log, durable, after);
+        let waiting = self.tasks.iter().chain(self.running.as_ref().map(|running| &running.task));
+        if waiting.filter(|task| task.applies_answer_of() == Some(from)).count() == 1 {
+            self.ask_ahead(from);
+        }
     }
 
     fn push(&mut self, from: SiteId, push: SyncPush) {

@@ -6,9 +6,9 @@ use super::upload::{row_id, split};
 use super::{COALESCE, Event, JobId, Output, Phase, Problem, Replica, WaitId};
 use crate::engine::clock::Duration;
 use crate::engine::store::StoreError;
-use crate::engine::txn::{Acked, Applied, Apply, Job, KeyPlace, Outcome, Point, What};
+use crate::engine::txn::{Acked, Advance, Applied, Apply, Job, KeyPlace, Outcome, Point, What};
 use crate::rules::{self, Rule};
-use crate::wire::{Body, Part, Run, SiteId, SyncResponse};
+use crate::wire::{Body, Cursor, Part, Run, SiteId, SyncResponse};
 
 const BUSY_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_BUSY_PAUSE: Duration = Duration::from_millis(400);
@@ -75,6 +75,17 @@ impl Task {
     pub(super) fn applies_answer_of(&self) -> Option<SiteId> {
         match self {
             Task::Apply(_, After::Answer(answered)) => Some(answered.from),
+            _ => None,
+        }
+    }
+
+    /// Where the log stands after the answer to us that this applies, and whether there is more.
+    pub(super) fn page_of(&self, log: SiteId) -> Option<(Cursor, bool)> {
+        match self {
+            Task::Apply(apply, After::Answer(answered)) if answered.from == log && answered.ours => {
+                let Advance::Answer { run, current, head, .. } = &apply.advance else { return None };
+                Some((Cursor { run: run.clone(), version: *current, head: *head }, answered.more))
+            }
             _ => None,
         }
     }

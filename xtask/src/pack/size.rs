@@ -12,9 +12,9 @@ use crate::run;
 const BUDGET: u64 = 100_000;
 /// While the budget is not met, a ratchet: whoever makes the package lighter lowers this. It was raised for whole
 /// capabilities only: `HttpTransport`, replication over push-pull, and the proof that live means equal with all that
-/// heals and reports what is not; for telling a newcomer what is wrong where nothing else would; and for costs that do not grow with
-/// the number of tables.
-const LIMIT: u64 = 178_600;
+/// heals and reports what is not; for telling a newcomer what is wrong where nothing else would; for costs that do not grow with
+/// the number of tables; and for asking ahead of what is being applied.
+const LIMIT: u64 = 179_300;
 const WASM: &str = "crsqlite_sync_bg.wasm";
 const SCRIPTS: [&str; 4] = ["crsqlite_sync.js", "index.js", "load.js", "error.js"];
 
