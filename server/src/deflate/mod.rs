@@ -10,7 +10,7 @@ mod text;
 pub(crate) use self::frames::is_no_deflate;
 pub(crate) use self::inflate::Inflating;
 pub(crate) use self::offer::{ACCEPTED, is_offered};
-pub(crate) use self::text::{Text, WORTH_BYTES};
+pub(crate) use self::text::{LEVEL, Text, WORTH_BYTES};
 
 /// What a sync flush ends with, which no message carries (RFC 7692, 7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];

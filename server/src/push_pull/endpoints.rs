@@ -24,7 +24,7 @@ use super::batch::{self, BadPush, Sent};
 use super::live;
 use super::query::Query;
 use super::refused::{Refused, SOON};
-use crate::deflate::WORTH_BYTES;
+use crate::deflate::{LEVEL, WORTH_BYTES};
 use crate::door::{Turned, Visitor, cors};
 use crate::heavy::{self, HEAVY_BYTES};
 use crate::http::App;
@@ -37,7 +37,7 @@ pub(crate) fn routes(app: &App) -> Router<Arc<App>> {
         // A body is counted as it is read, inflated.
         exchange = exchange.route_layer(RequestDecompressionLayer::new()).route_layer(
             CompressionLayer::new()
-                .quality(CompressionLevel::Fastest)
+                .quality(CompressionLevel::Precise(LEVEL.cast_signed()))
                 .compress_when(SizeAbove::new(WORTH_BYTES as u64)),
         );
     }
