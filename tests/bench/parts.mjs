@@ -8,7 +8,8 @@ import * as live from "./parts/live.mjs";
 import * as page from "./parts/page.mjs";
 import * as reconnect from "./parts/reconnect.mjs";
 import * as relay from "./parts/relay.mjs";
+import * as wire from "./parts/wire.mjs";
 
-const named = { apply, export: exported, page, live, "catch-up": catchUp, reconnect, growth, relay };
+const named = { apply, export: exported, page, live, "catch-up": catchUp, reconnect, growth, wire, relay };
 
 export const parts = Object.entries(named).map(([name, part]) => ({ name, ...part }));
