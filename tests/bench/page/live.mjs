@@ -1,7 +1,7 @@
 // A device that measures, together with another one in another page, how long a commit of one takes to be committed by the
-// other. In turn with it: how long a bare message between the two pages takes, and how long it takes where each page makes one
-// small transaction of its own besides, which is what no replication can do without. One page leads, the other answers over a
-// bare socket, so that nothing but the two pages and their servers is at work meanwhile.
+// other. In turn with it: how long a bare message between the two pages takes; and how long one takes that waits for the disk
+// on its way, where each page makes one small transaction of its own besides: what no replication can do without. One page
+// leads, the other answers over a bare socket, so that nothing but the two pages and their servers is at work meanwhile.
 import { Device, now, openDatabase } from "./device.mjs";
 
 /** A frame about as long as one that carries a row. */
@@ -87,7 +87,7 @@ export async function lead({ samples, from }) {
 
     const alone = await write(bare, -id);
     await transaction("INSERT OR REPLACE INTO place VALUES (1, ?)", [id]);
-    line.say({ inserted: id, filling: FILLING });
+    line.say({ inserted: id, filling: FILLING, keep: true });
     floor.push((await line.next()).at - alone);
     await calm();
   }
