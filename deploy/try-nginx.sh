@@ -45,7 +45,7 @@ for (const flag of [/; *Secure/i, /; *HttpOnly/i, /; *SameSite=Lax/i]) assert.ma
 const open = (headers) => new Promise((found, failed) => {
   const socket = new WebSocket(`${base.replace("https", "wss")}/api/v1/sync`, { headers });
   socket.once("open", () => socket.send(JSON.stringify({ type: "sync_request", version: 1, siteId: "YWJjZGVmZ2hpamtsbW5vcA==", timestamp: 1, payload: { sinceVersion: 0, cursors: {} } })));
-  socket.once("message", (text) => { socket.close(); found(JSON.parse(text).type); });
+  socket.once("message", (text) => { socket.close(); found(JSON.parse(text).type); assert.match(socket.extensions, /permessage-deflate/); });
   socket.once("close", (code, reason) => found(`${code} ${reason}`));
   socket.once("error", failed);
 });

@@ -20,7 +20,7 @@ export const keys = {
 
 /** Rows of each table; the to-do list has four columns beside its key. */
 const ROWS = { todo: 2_500, wide: 500, text: 200, blob: 500 };
-const ROUNDS = 7;
+const ROUNDS = 5;
 
 export async function measure(host) {
   const limits = ["--rate-messages=0", "--rate-bytes=0"];
