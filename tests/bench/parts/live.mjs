@@ -19,7 +19,7 @@ export const keys = {
   live_busy_p99_ms: { what: "the same, p99", unit: "ms", budget: { most: 30 } },
 };
 
-const ROUNDS = { quick: 3, full: 5 };
+const ROUNDS = { quick: 3, full: 5, inMemory: 2 };
 const SAMPLES = { quick: 10, full: 40 };
 /** Writes of all devices a second, and for how long. */
 const [PACE, SECONDS] = [20, 10];
@@ -27,12 +27,12 @@ const [PACE, SECONDS] = [20, 10];
 export async function measure(host) {
   const echo = await echoes();
   try {
-    const stored = await pair(host, echo.url, "device");
+    const stored = await pair(host, echo.url, "device", host.quick ? ROUNDS.quick : ROUNDS.full);
     const { over, all } = compared(stored);
     const values = { live_p50_over_echo_ms: over, live_p99_ms: quantile(all.live, 0.99), live_vs_floor: stored.map(({ live, floor }) => median(live) / median(floor)) };
     const details = { stored: summary(all) };
     if (host.quick) return { values, details };
-    const inMemory = compared(await pair(host, echo.url, undefined));
+    const inMemory = compared(await pair(host, echo.url, undefined, ROUNDS.inMemory));
     const busy = await three(host, echo.url);
     return {
       values: { ...values, live_in_memory_p50_over_echo_ms: inMemory.over, live_busy_p50_ms: median(busy), live_busy_p99_ms: quantile(busy, 0.99) },
@@ -44,13 +44,13 @@ export async function measure(host) {
 }
 
 /** Rounds of samples between two new devices. */
-async function pair(host, echo, name) {
+async function pair(host, echo, name, count) {
   const [lead, other] = await devices(host, 2, { echo, name });
   const samples = host.quick ? SAMPLES.quick : SAMPLES.full;
   await host.call(other, "live.mjs", "answer");
   const rounds = [];
   // The first round is none: everything is young in it.
-  for (let round = 0; round <= (host.quick ? ROUNDS.quick : ROUNDS.full); round += 1) {
+  for (let round = 0; round <= count; round += 1) {
     rounds.push(await host.call(lead, "live.mjs", "lead", { samples, from: 1 + round * samples }));
   }
   await equal(host, [lead, other], rounds.length * samples);
