@@ -16,7 +16,7 @@ export const keys = {
   relay_fanout_vs_ws: { what: fanout, unit: "×", budget: { least: 3 }, quick: { least: 2 } },
   relay_fanout_vs_ws_plain: { what: "– the relay without a store", unit: "×", budget: { least: 3 }, quick: { least: 3 } },
   relay_fanout_processor_vs_ws: { what: "– processor for each delivery, beside the loop's", unit: "×" },
-  relay_idle_connections: { what: idle, unit: "", budget: { least: 10_000 } },
+  relay_idle_connections: { what: idle, budget: { least: 10_000 } },
   relay_bytes_per_connection: { what: "– memory of each", unit: "bytes" },
   relay_changes_per_second_sqlite_one: { what: `${stored}, 100 in a push: SQLite, one user`, unit: "/s" },
   relay_changes_per_second_sqlite_many: { what: "– 50 users", unit: "/s" },
