@@ -311,7 +311,7 @@ pub(crate) async fn write(app: &App, outbox: &Outbox, mut sink: SplitSink<Socket
         let next = tokio::select! {
             next = outbox.take() => next,
             _ = ping.tick() => {
-                if !deliver(app, outbox, &mut sink, Frame::Ping(axum::body::Bytes::new())).await {
+                if !deliver(app, outbox, &mut sink, [Frame::Ping(axum::body::Bytes::new())]).await {
                     break;
                 }
                 continue;
@@ -319,7 +319,7 @@ pub(crate) async fn write(app: &App, outbox: &Outbox, mut sink: SplitSink<Socket
         };
         match next {
             Next::Frame(text) => {
-                if !deliver(app, outbox, &mut sink, text.into_frame(outbox.deflates())).await {
+                if !deliver(app, outbox, &mut sink, text.into_frames(outbox.deflates())).await {
                     break;
                 }
             }
@@ -340,20 +340,26 @@ fn closed(app: &App, end: End) {
     app.metrics.closed(end.code);
 }
 
-/// Writes a frame and what waits behind it. False if the other side does not take it: in time, or soon after the
+/// Writes frames and what waits behind them. False if the other side does not take it: in time, or soon after the
 /// connection has ended.
-async fn deliver(app: &App, outbox: &Outbox, sink: &mut SplitSink<Socket, Frame>, frame: Frame) -> bool {
+async fn deliver(
+    app: &App,
+    outbox: &Outbox,
+    sink: &mut SplitSink<Socket, Frame>,
+    first: impl IntoIterator<Item = Frame>,
+) -> bool {
     let written = async {
-        app.metrics.sent_bytes(bytes_of(&frame));
-        sink.feed(frame).await?;
+        for frame in first {
+            app.metrics.sent_bytes(bytes_of(&frame));
+            sink.feed(frame).await?;
+        }
         let mut texts = Vec::new();
         loop {
             outbox.take_ready(WRITE_BYTES, &mut texts);
             if texts.is_empty() {
                 return sink.flush().await;
             }
-            for text in texts.drain(..) {
-                let frame = text.into_frame(outbox.deflates());
+            for frame in texts.drain(..).flat_map(|text| text.into_frames(outbox.deflates())) {
                 app.metrics.sent_bytes(bytes_of(&frame));
                 sink.feed(frame).await?;
             }

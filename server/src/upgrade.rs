@@ -27,7 +27,7 @@ use crate::deflate::{ACCEPTED, Inflating, is_offered};
 const READABLE: usize = 2;
 /// Most connections are idle, and each has this buffer all the time; a large message gets another.
 const READ_BYTES: usize = 4 << 10;
-/// What is written at once; only there while something is written.
+/// What is written at once. A socket keeps that much room, and for the largest frame, once it has written something.
 pub(crate) const WRITE_BYTES: usize = 8 << 10;
 
 /// An open socket.

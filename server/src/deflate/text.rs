@@ -17,6 +17,8 @@ pub(crate) const WORTH_BYTES: usize = 512;
 /// Of a page of rows an eighth is left, in a few milliseconds for a megabyte. Higher ones take several times as long for a
 /// hundredth less.
 pub(crate) const LEVEL: u32 = 2;
+/// The largest frame of a message.
+const PART_BYTES: usize = 16 << 10;
 /// Room for the end of the stream.
 const SPARE_BYTES: usize = 64;
 
@@ -46,16 +48,23 @@ impl Text {
         self.plain.len()
     }
 
-    /// The frame for a connection that takes deflated ones, or none.
-    pub(crate) fn into_frame(self, deflate: bool) -> Message {
-        match if deflate { self.deflate() } else { None } {
-            Some(deflated) => {
-                let mut frame = Frame::message(deflated.clone(), OpCode::Data(Data::Text), true);
-                frame.header_mut().rsv1 = true;
-                Message::Frame(frame)
+    /// The frames for a connection that takes deflated ones, or none. A large message has several: what a socket has written
+    /// at once, it keeps room for as long as it is open.
+    pub(crate) fn into_frames(self, deflate: bool) -> impl Iterator<Item = Message> + Send {
+        let deflated = if deflate { self.deflate().cloned() } else { None };
+        let is_deflated = deflated.is_some();
+        let mut rest = deflated.unwrap_or_else(|| Bytes::from(self.plain));
+        let mut opcode = Some(OpCode::Data(Data::Text));
+        std::iter::from_fn(move || {
+            let this = opcode.take()?;
+            let part = rest.split_to(rest.len().min(PART_BYTES));
+            if !rest.is_empty() {
+                opcode = Some(OpCode::Data(Data::Continue));
             }
-            None => Message::Text(self.plain),
-        }
+            let mut frame = Frame::message(part, this, rest.is_empty());
+            frame.header_mut().rsv1 = is_deflated && this == OpCode::Data(Data::Text);
+            Some(Message::Frame(frame))
+        })
     }
 }
 
@@ -102,10 +111,25 @@ mod tests {
 
     use super::*;
 
-    fn inflated(frame: Message) -> String {
-        let Message::Frame(frame) = frame else { panic!("not deflated: {frame}") };
-        assert!(frame.header().rsv1 && frame.header().is_final);
-        let packed = [frame.payload(), &TAIL].concat();
+    /// What the frames carry, and whether that is deflated.
+    fn joined(frames: impl Iterator<Item = Message>) -> (Vec<u8>, bool) {
+        let (mut payload, mut is_deflated, mut is_over) = (Vec::new(), None, false);
+        for frame in frames {
+            let Message::Frame(frame) = frame else { panic!("no frame: {frame}") };
+            let (header, is_first) = (frame.header(), is_deflated.is_none());
+            assert!(!is_over && frame.payload().len() <= PART_BYTES);
+            let expected = if is_first { Data::Text } else { Data::Continue };
+            assert_eq!((header.opcode, header.rsv1 && !is_first), (OpCode::Data(expected), false));
+            is_deflated.get_or_insert(header.rsv1);
+            is_over = header.is_final;
+            payload.extend_from_slice(frame.payload());
+        }
+        assert!(is_over, "the last one says so");
+        (payload, is_deflated.unwrap())
+    }
+
+    fn inflated(packed: &[u8]) -> String {
+        let packed = [packed, &TAIL].concat();
         let mut text = Vec::with_capacity(1 << 20);
         Decompress::new(false).decompress_vec(&packed, &mut text, FlushDecompress::None).unwrap();
         String::from_utf8(text).unwrap()
@@ -118,12 +142,13 @@ mod tests {
             let text = row.repeat(rows);
             let message = Text::new(text.clone());
             assert_eq!(message.len(), text.len());
-            assert_eq!(message.clone().into_frame(false), Message::text(text.clone()));
-            let frame = message.into_frame(true);
-            assert!(frame.len() * 4 < text.len(), "{} of {}", frame.len(), text.len());
-            assert_eq!(inflated(frame), text);
+            assert_eq!(joined(message.clone().into_frames(false)), (text.clone().into_bytes(), false));
+            let (packed, is_deflated) = joined(message.into_frames(true));
+            assert!(is_deflated && packed.len() * 4 < text.len(), "{} of {}", packed.len(), text.len());
+            assert_eq!(inflated(&packed), text);
         }
-        assert_eq!(Text::new(row).into_frame(true), Message::text(row));
+        assert_eq!(joined(Text::new(row).into_frames(true)), (row.into(), false));
+        assert_eq!(joined(Text::new("").into_frames(true)), (Vec::new(), false));
     }
 
     #[test]
@@ -135,10 +160,9 @@ mod tests {
             char::from_u32(0x4e00 + (seed >> 40) as u32 % 0x5000).unwrap()
         };
         let text: String = (0..2_000).map(|_| next()).collect();
-        let frame = Text::new(text.clone()).into_frame(true);
-        match frame {
-            Message::Text(plain) => assert_eq!(plain.as_str(), text),
-            frame => assert!(frame.len() < text.len() && inflated(frame) == text),
+        match joined(Text::new(text.clone()).into_frames(true)) {
+            (plain, false) => assert_eq!(plain, text.as_bytes()),
+            (packed, true) => assert!(packed.len() < text.len() && inflated(&packed) == text),
         }
     }
 }

@@ -74,8 +74,15 @@ impl Raw {
     }
 
     async fn receive(&mut self) -> Came {
-        let (header, content) = self.frame().await;
-        assert_eq!((u8::from(header.opcode), header.is_final), (1, true), "{content:?}");
+        let (header, mut content) = self.frame().await;
+        assert_eq!(u8::from(header.opcode), 1, "it begins a text");
+        let mut is_final = header.is_final;
+        while !is_final {
+            let (header, part) = self.frame().await;
+            assert_eq!((u8::from(header.opcode), header.rsv1), (0, false), "it goes on");
+            content.extend(part);
+            is_final = header.is_final;
+        }
         let bytes = content.len();
         let text = if header.rsv1 { inflated(&content) } else { content };
         Came { text: String::from_utf8(text).unwrap(), deflated: header.rsv1, bytes }
