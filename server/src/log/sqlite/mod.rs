@@ -26,6 +26,9 @@ const READERS: u32 = 4;
 /// Rows that a reader fetches ahead; each may be as large as a message.
 const READ_AHEAD: usize = 8;
 
+/// Statements that a connection keeps prepared: those about several rows differ by how many.
+const STATEMENTS: usize = 512;
+
 /// Every user's log in one database file.
 #[derive(Debug)]
 pub struct SqliteLog {
@@ -65,6 +68,7 @@ impl SqliteLog {
             .pragma("fullfsync", "1")
             // What users delete leaves the file, too.
             .pragma("secure_delete", "1")
+            .statement_cache_capacity(STATEMENTS)
             .row_buffer_size(READ_AHEAD);
         let pool = || SqlitePoolOptions::new().test_before_acquire(false);
         let writing = pool().max_connections(1).connect_lazy_with(options.clone());

@@ -73,21 +73,22 @@ fn after(
 
 impl Transaction for Statements<'_> {
     async fn find(&mut self, owner: &Owner) -> Result<Option<Found>, Error> {
-        let found: Option<(i64, i64, i64)> =
-            sqlx::query_as("SELECT id, head, rows FROM log WHERE namespace = ? AND sub = ?")
-                .bind(owner.namespace())
-                .bind(owner.sub())
-                .fetch_optional(&mut *self.0)
-                .await?;
-        let Some((id, head, rows)) = found else { return Ok(None) };
-        let starts: Vec<(String, i64)> =
-            sqlx::query_as("SELECT run, begins FROM run WHERE log = ? ORDER BY number")
-                .bind(id)
-                .fetch_all(&mut *self.0)
-                .await?;
-        let mut runs = Vec::with_capacity(starts.len());
-        for (run, begin) in starts {
-            runs.push(RunStart { run: Run::new(run).ok_or(Error::CorruptLog("run"))?, begin });
+        type Row = (i64, i64, i64, Option<String>, Option<i64>);
+        let found: Vec<Row> = sqlx::query_as(
+            "SELECT l.id, l.head, l.rows, r.run, r.begins FROM log l LEFT JOIN run r ON r.log = l.id
+             WHERE l.namespace = ? AND l.sub = ? ORDER BY r.number",
+        )
+        .bind(owner.namespace())
+        .bind(owner.sub())
+        .fetch_all(&mut *self.0)
+        .await?;
+        let Some(&(id, head, rows, ..)) = found.first() else { return Ok(None) };
+        let mut runs = Vec::with_capacity(found.len());
+        for (.., run, begins) in found {
+            // A log that nobody has written to has none.
+            if let (Some(run), Some(begin)) = (run, begins) {
+                runs.push(RunStart { run: Run::new(run).ok_or(Error::CorruptLog("run"))?, begin });
+            }
         }
         Ok(Some(Found { id, clock: Clock { head, runs }, rows }))
     }
