@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message as Frame, Utf8Bytes};
 
 use crate::relay::SECRET;
@@ -35,7 +36,10 @@ pub(crate) async fn connect(address: &str, token: &str) -> Result<Socket> {
     request.headers_mut().insert("cookie", format!("auth_token={token}").parse()?);
     let stream = TcpStream::connect(address).await.context("connecting")?;
     stream.set_nodelay(true)?;
-    let (socket, _) = tokio_tungstenite::client_async(request, stream).await.context("the upgrade")?;
+    // The default fills 128 KiB with zeros for each read, which would be most of what a device costs.
+    let config = WebSocketConfig::default().read_buffer_size(8 << 10);
+    let opening = tokio_tungstenite::client_async_with_config(request, stream, Some(config));
+    let (socket, _) = opening.await.context("the upgrade")?;
     Ok(socket)
 }
 
