@@ -73,6 +73,9 @@ impl Relay {
                     "--max-connections=15000",
                     "--max-connections-per-user=1000",
                     "--max-connections-per-address=20000",
+                    // A device that gets no turn on a busy machine is soon thousands of messages behind the others.
+                    "--queue-messages=1000000",
+                    "--queue-bytes=1000000000",
                     "--rate-messages=0",
                     "--rate-bytes=0",
                 ];
