@@ -38,7 +38,7 @@ impl Text {
         Text { plain, deflated }
     }
 
-    /// Deflates it if that is worth it and was not done, for all who have it: about 10 µs for each kilobyte.
+    /// Deflates it if that is worth it and was not done, for all who have it: a few microseconds for each kilobyte.
     pub(crate) fn deflate(&self) -> Option<&Bytes> {
         self.deflated.as_ref()?.get_or_init(|| deflated(self.plain.as_bytes())).as_ref()
     }
