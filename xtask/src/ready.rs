@@ -3,9 +3,10 @@
 
 use std::thread;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, ensure};
 use duct::{Expression, cmd};
 
+use crate::bench::{self, Options};
 use crate::run;
 use crate::rust;
 use crate::suites;
@@ -18,18 +19,16 @@ pub(crate) fn ready(ws: &Workspace) -> Result<()> {
         // One waits for the network, the other for the processor.
         let fetching = scope.spawn(|| suites::fetch(ws));
         let failed = lints(ws);
-        fetching.join().map_err(|_| anyhow::anyhow!("the thread that fetches panicked"))?;
+        fetching.join().map_err(|_| anyhow!("the thread that fetches panicked"))?;
         failed
     })?;
-    let tested = suites::test(ws, &[]);
-    if failed.is_empty() {
-        return tested;
-    }
-    bail!(
-        "failed: {}{}",
-        failed.join(", "),
-        tested.err().map(|error| format!("; {error:#}")).unwrap_or_default()
-    )
+    let lints = if failed.is_empty() { Ok(()) } else { Err(anyhow!("failed: {}", failed.join(", "))) };
+    // Last: what is measured beside a compiler says nothing.
+    let checks = [lints, suites::test(ws, &[]), bench::bench(ws, &Options::quick())];
+    let failed: Vec<String> =
+        checks.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+    ensure!(failed.is_empty(), "{}", failed.join("; "));
+    Ok(())
 }
 
 /// What can be said without running anything, and the names of what failed.
