@@ -44,15 +44,17 @@ pub(super) async fn merge(
     let mut pace = Pace::start();
     let mut rest = rows;
     let mut first = 0;
+    let mut sql = (String::new(), 0);
     keep_tracking(connection).await?;
     while !rest.is_empty() {
         let (block, after) = rest.split_at(block_length(rest, connection.binds_types()));
-        if let Err(thrown) = merge_block(connection, block).await {
+        if let Err(thrown) = merge_block(connection, &mut sql, block).await {
             recover(connection, thrown).await?;
             for (index, row) in (first..).zip(block) {
                 if block.len() == 1 || !rules::holds(Rule::Bisection) {
                     refused.push((index, RowCode::Refused));
-                } else if let Err(thrown) = merge_block(connection, std::slice::from_ref(row)).await {
+                } else if let Err(thrown) = merge_block(connection, &mut sql, std::slice::from_ref(row)).await
+                {
                     recover(connection, thrown).await?;
                     refused.push((index, RowCode::Refused));
                 }
@@ -88,7 +90,12 @@ fn bindable(value: &Value) -> bool {
     }
 }
 
-async fn merge_block(connection: &mut Connection, rows: &[Change]) -> Result<(), JsValue> {
+/// `sql` is the statement that was used last, and for how many rows it is: mostly the same again.
+async fn merge_block(
+    connection: &mut Connection,
+    sql: &mut (String, usize),
+    rows: &[Change],
+) -> Result<(), JsValue> {
     let Some(first) = rows.first() else { return Ok(()) };
     let mut args = vec![Arg::Text(&first.table), origin(&first.site_id), Arg::Integer(first.cl)];
     for row in rows {
@@ -113,7 +120,10 @@ async fn merge_block(connection: &mut Connection, rows: &[Change]) -> Result<(),
         let version = [", ", &first.db_version.to_string(), ", ?2"].concat();
         return connection.run(&statement(rows.len()).replace(", 0, ?2", &version), &args).await;
     }
-    connection.run(&statement(rows.len()), &args).await
+    if sql.1 != rows.len() {
+        *sql = (statement(rows.len()), rows.len());
+    }
+    connection.run(&sql.0, &args).await
 }
 
 /// Never NULL nor empty: cr-sqlite would take the row for one of its own.

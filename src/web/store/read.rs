@@ -142,17 +142,38 @@ impl PageBuilder {
 
 /// Counted on the clock tables: the same rows, without looking at one value.
 pub(super) async fn count(connection: &mut Connection, tables: &[&str], scan: &Scan) -> Result<u64, JsValue> {
+    let count = of_clocks(connection, tables, scan, ["sum", "count(*)"]).await?;
+    Ok(count.integer().unsigned_abs())
+}
+
+/// The version in which the first row of a scan stands; `None` without any.
+pub(super) async fn first_version(
+    connection: &mut Connection,
+    tables: &[&str],
+    scan: &Scan,
+) -> Result<Option<i64>, JsValue> {
+    let first = of_clocks(connection, tables, scan, ["min", "min(db_version)"]).await?;
+    Ok(if let Cell::Integer(version) = first { Some(version) } else { None })
+}
+
+/// What the clock tables say of the rows of a scan: `of_one` asks one of them, `of_all` makes one of the answers.
+async fn of_clocks(
+    connection: &mut Connection,
+    tables: &[&str],
+    scan: &Scan,
+    [of_all, of_one]: [&str; 2],
+) -> Result<Cell, JsValue> {
     let filter = rows_filter(&scan.rows, "site_id = 0");
     let asked =
         |table: &&str| scan.tables.as_ref().is_none_or(|asked| asked.iter().any(|name| name == table));
     let tables: Vec<&str> = tables.iter().copied().filter(asked).collect();
-    let rows = |table: &str| {
+    let ask = |table: &str| {
         let clock = clock(table);
-        format!("SELECT count(*) AS rows FROM {clock} WHERE db_version > ?1 AND db_version <= ?2{filter}")
+        format!("SELECT {of_one} AS rows FROM {clock} WHERE db_version > ?1 AND db_version <= ?2{filter}")
     };
-    let sql = ["SELECT sum(rows) FROM (", &of_each(&tables, &rows), ")"].concat();
+    let sql = ["SELECT ", of_all, "(rows) FROM (", &of_each(&tables, &ask), ")"].concat();
     let row = connection.row(&sql, &[Arg::Integer(scan.after), Arg::Integer(scan.upto)]).await?;
-    Ok(row.map_or(0, |row| row.at(0).integer().unsigned_abs()))
+    Ok(row.map_or(Cell::Null, |row| row.at(0).clone()))
 }
 
 /// The tables with rows of this device above a version. One row of each is looked for: there may be very many.
