@@ -6,8 +6,8 @@ import { freshUser, until } from "../e2e/harness.mjs";
 import { Link, startRelay } from "./stage/link.mjs";
 import { Visit } from "./stage/visit.mjs";
 
-/** What a browser says of a socket that was cut. Nothing else may stand on the console. */
-const CUT = /WebSocket|can.t establish a connection|connection to ws:/i;
+/** What a browser says of a socket that was cut, and what the client says of an outage. Nothing else may stand on the console. */
+const CUT = /WebSocket|can.t establish a connection|connection to ws:|^connect-failed: /i;
 
 /** One device in each of the two engines, which may be the same. */
 export async function twoDevices(app, first, second) {

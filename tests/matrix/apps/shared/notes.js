@@ -11,6 +11,8 @@ export async function openNotes(sqlite, { SyncClient, WsTransport }, { name, rel
   const client = new SyncClient({ db, transport, remoteId: "relay" });
   client.on("status", onChange);
   client.on("applied", onChange);
+  // In words: not every engine's driver can tell what an object on the console was.
+  client.on("error", ({ code, message }) => console.error(`${code}: ${message}`));
   await client.start();
 
   return {
