@@ -7,12 +7,12 @@ export const title = "applying";
 
 const beside = (other) => `apply, beside ${other}`;
 export const keys = {
-  apply_vs_floor: { what: beside("one INSERT … SELECT from a temporary table, in memory"), unit: "×", budget: { least: 0.85 }, quick: { least: 0.35 } },
+  apply_vs_floor: { what: beside("one INSERT … SELECT from a temporary table, in memory"), unit: "×", budget: { least: 0.85 }, quick: { least: 0.25 } },
   apply_vs_floor_random: { what: "– random keys in a filled table", unit: "×", budget: { least: 0.8 } },
   apply_vs_floor_wide: { what: "– 20 columns", unit: "×" },
   apply_vs_floor_large: { what: "– values of 10 kB", unit: "×" },
   apply_vs_floor_idb: { what: "– on IndexedDB", unit: "×" },
-  apply_vs_per_row: { what: beside("a prepared statement for each row"), unit: "×", budget: { least: 1.15 }, quick: { least: 0.6 } },
+  apply_vs_per_row: { what: beside("a prepared statement for each row"), unit: "×", budget: { least: 1.15 }, quick: { least: 0.5 } },
   apply_vs_per_row_idb: { what: "– on IndexedDB", unit: "×" },
   apply_vs_vlcn: { what: beside("`@vlcn.io/ws-browserdb`, on IndexedDB"), unit: "×", budget: { least: 1.3 } },
 };

@@ -13,8 +13,8 @@ const fanout = "messages of one device to 100 others of a user, beside a broadca
 const idle = "idle connections held at once";
 const stored = "changes stored in a second";
 export const keys = {
-  relay_fanout_vs_ws: { what: fanout, unit: "×", budget: { least: 3 }, quick: { least: 2 } },
-  relay_fanout_vs_ws_plain: { what: "– the relay without a store", unit: "×", budget: { least: 3 }, quick: { least: 3 } },
+  relay_fanout_vs_ws: { what: fanout, unit: "×", budget: { least: 3 }, quick: { least: 1 } },
+  relay_fanout_vs_ws_plain: { what: "– the relay without a store", unit: "×", budget: { least: 3 }, quick: { least: 1.8 } },
   relay_fanout_processor_vs_ws: { what: "– processor for each delivery, beside the loop's", unit: "×" },
   relay_idle_connections: { what: idle, budget: { least: 10_000 } },
   relay_bytes_per_connection: { what: "– memory of each", unit: "bytes" },
