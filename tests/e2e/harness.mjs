@@ -163,11 +163,11 @@ export class Visit {
     await this.page.evaluate(() => window.demo.ready);
   }
 
-  /** Waits until the relay has stored all that is committed on every device, and until the status says so. */
+  /** Waits until the relay has stored all that is committed on every device, and until the status says so and since when. */
   async settled() {
     for (const device of this.devices) {
       await device.stored();
-      await device.waitFor((status) => status.state === "live" && status.pendingChanges === 0);
+      await device.waitFor((status) => status.state === "live" && status.pendingChanges === 0 && status.lastSyncedAt !== undefined);
     }
   }
 

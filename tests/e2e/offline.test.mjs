@@ -194,7 +194,7 @@ test("a relay that takes the connection and says nothing is not called live", as
   const { state, lastSyncedAt } = await page.device.status();
   await page.close();
   assert.equal(state, "catching-up");
-  assert.ok(lastSyncedAt < openedAt, "it has not been in step since");
+  assert.ok(lastSyncedAt < openedAt, `it has not been in step since: ${lastSyncedAt}, opened at ${openedAt}`);
 });
 
 /** What the browser itself prints when nobody listens: no page can keep it from doing so. */
