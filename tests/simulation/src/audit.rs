@@ -112,7 +112,9 @@ fn has(reader: &Device, row: &Change) -> bool {
     let kept = db.quarantine();
     kept.len() >= QUARANTINE_ROWS
         || kept.iter().filter_map(|kept| Change::from_json(&kept.row).ok()).any(|kept| {
-            (&kept.table, &kept.pk, &kept.cid) == (&row.table, &row.pk, &row.cid)
-                && (kept.cl, kept.col_version) >= (row.cl, row.col_version)
+            let newer = kept.cid == row.cid && (kept.cl, kept.col_version) >= (row.cl, row.col_version);
+            // The whole row is gone, or has come anew, since.
+            let of_later_life = kept.is_sentinel() && kept.cl > row.cl;
+            (&kept.table, &kept.pk) == (&row.table, &row.pk) && (newer || of_later_life)
         })
 }
