@@ -38,6 +38,7 @@ class Line {
       this.state = state;
       for (const listener of [...this.#state]) listener(this.status);
     };
+    become("connecting")();
     socket.onopen = become("open");
     socket.onclose = become("closed");
     socket.onmessage = ({ data }) => [...this.#message].forEach((listener) => listener(data));
