@@ -317,7 +317,8 @@ impl Replica {
         after: After,
     ) {
         let tables = self.config.tables.clone();
-        let apply = Apply { sender, rows, tables, advance, log, durable };
+        let wall_ms = self.now.wall_ms;
+        let apply = Apply { sender, rows: rows.into(), tables, advance, log, durable, wall_ms };
         let nothing = apply.rows.is_empty() && apply.advance == Advance::Nothing && apply.durable.is_none();
         if nothing && self.tasks.is_empty() && self.running.is_none() {
             // An empty push: nothing to write, and nothing before it that is still being written.

@@ -165,10 +165,12 @@ impl Replica {
             Task::Read => match &self.conn.as_ref()?.mode {
                 Mode::Probing(_) => None,
                 Mode::Plain(plain) => Some(Job::Push { after: plain.read, scope }),
-                mode @ (Mode::Storing(_) | Mode::Records(_)) => mode
-                    .upload()
-                    .filter(|upload| upload.has_room())
-                    .map(|upload| Job::Upload { log: upload.log, after: upload.sent, scope }),
+                mode @ (Mode::Storing(_) | Mode::Records(_)) => {
+                    mode.upload().filter(|upload| upload.has_room()).map(|upload| {
+                        let known = self.goes_on() && !self.uncounted && self.view.pending != Some(0);
+                        Job::Upload { log: upload.log, after: upload.sent, scope, counts: !known }
+                    })
+                }
             },
             Task::Apply(apply, _) => Some(Job::Apply(apply.clone())),
             Task::Acked(acked) => Some(Job::Acked(Box::new(acked.clone()))),
@@ -212,6 +214,12 @@ impl Replica {
         self.view.pending = pending;
         self.view.quarantined = quarantined;
         self.view.rejected = rejected;
+        let (log, uploaded) = (self.view.log, self.view.uploaded);
+        if let Some(upload) = self.conn.as_mut().and_then(|conn| conn.mode.upload_mut())
+            && Some(upload.log) == log
+        {
+            upload.skip_to(uploaded);
+        }
     }
 
     fn follow(&mut self, task: Task, what: What, orphaned: bool) {
@@ -230,7 +238,7 @@ impl Replica {
                     self.outputs.push_back(Output::Event(Event::Rejected { by: acked.log, count }));
                 }
                 // An acknowledgement in the log's clock may show that something before it is missing.
-                self.dirty |= self.view.pending != Some(0);
+                self.dirty |= self.view.pending != Some(0) && !self.goes_on();
                 self.check_log_gap();
             }
             Task::Poll | Task::Retry => self.polled(what),

@@ -92,6 +92,13 @@ impl Upload {
         self.held
     }
 
+    /// What was applied is in the log already: it need not be read for sending.
+    pub(super) fn skip_to(&mut self, uploaded: i64) {
+        if self.window.is_empty() {
+            self.sent = self.sent.max(uploaded);
+        }
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.window.len() < WINDOW && self.paused_until.is_none() && !self.held
     }
@@ -132,6 +139,12 @@ impl Upload {
 }
 
 impl Replica {
+    /// A relay has yet to acknowledge some of an upload: what that settles is taken off the number that was counted.
+    pub(super) fn goes_on(&self) -> bool {
+        let Some(Mode::Storing(upload)) = self.conn.as_ref().map(|conn| &conn.mode) else { return false };
+        upload.window.iter().any(|sent| !sent.acked)
+    }
+
     pub(super) fn tick_upload(&mut self) {
         let now = self.now.at;
         let Some(Mode::Storing(upload)) = self.conn.as_mut().map(|conn| &mut conn.mode) else { return };
@@ -255,6 +268,9 @@ impl Replica {
         self.counters.round_trip = Some(now.saturating_sub(sent.sent_at));
         let rows = std::mem::take(&mut sent.rows);
         self.counters.sent += rows.len() as u64;
+        // Never to nothing: that nothing is left, the transaction says that books it.
+        let left = |pending: u64| pending.saturating_sub(rows.len() as u64).max(1).min(pending);
+        self.view.pending = self.view.pending.map(left);
         let rejected = refused_rows(&rows, &ack.rejected);
         let bad = |at: &usize| ack.rejected.iter().any(|rejected| rejected.index == *at);
         let taken = rows.into_iter().enumerate().filter(|(at, _)| !bad(at)).map(|(_, row)| row).collect();

@@ -42,8 +42,9 @@ pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Resu
         // What of ours it holds is found out by asking for everything; a log that is empty shows nothing to tell it by.
         txn.meta.logs.or_default(log).doubt = true;
     }
-    let mut refused = false;
+    let (mut refused, mut revives) = (false, false);
     if !apply.rows.is_empty() {
+        revives = apply.rows.iter().flatten().any(|row| row.cl > 2);
         let schema = txn.store.schema().await?;
         if let (Some(log), Advance::Page(PullPage { asked: Some(_), first: true, .. })) =
             (apply.log, &apply.advance)
@@ -51,7 +52,7 @@ pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Resu
         {
             txn.meta.logs.or_default(log).doubt = true;
         }
-        let merged = merge_rows(txn.store, &schema, apply.tables.as_ref(), apply.rows.clone()).await?;
+        let merged = merge_rows(txn.store, &schema, apply.tables.as_ref(), &apply.rows).await?;
         applied.taken = merged.keys_taken;
         applied.quarantined = merged.refused.len();
         refused = merged.refused.iter().any(|(_, bad)| bad.code == RowCode::Refused);
@@ -76,9 +77,21 @@ pub(super) async fn apply<S: Store>(txn: &mut Txn<'_, S>, apply: &Apply) -> Resu
     if let Some(log) = apply.log
         && moved
     {
-        txn.meta.logs.or_default(log).note_range(before, after);
+        let state = txn.meta.logs.or_default(log);
+        let of_relay = matches!(apply.advance, Advance::Answer { .. } | Advance::Forward(_));
+        if of_relay && !revives && state.uploaded >= before {
+            // It has all that was here before and all that came now. A revival zeroes columns, which it may not have.
+            state.uploaded_to(after);
+        } else {
+            state.note_range(before, after);
+        }
     }
     applied.gap = advance(&mut txn.meta, apply.sender, &apply.advance);
+    let is_last = matches!(apply.advance, Advance::Answer { head: None, .. } | Advance::Forward(_));
+    let stored = txn.meta.current_log().is_some_and(|log| log.uploaded >= after);
+    if moved && is_last && !applied.gap && stored && txn.meta.first_synced {
+        txn.meta.last_synced_at = Some(apply.wall_ms);
+    }
     if let (Some(log), Advance::Answer { run, current, .. }) = (apply.log, &apply.advance) {
         see(txn.meta.logs.or_default(log), run, *current);
     }
@@ -207,16 +220,16 @@ pub(super) async fn merge_rows<S: Store>(
     store: &mut S,
     schema: &Schema,
     tables: Option<&Vec<String>>,
-    rows: Vec<Row>,
+    rows: &[Row],
 ) -> Result<Merged, StoreError> {
     let (mut originals, mut fitted) = (Vec::new(), Vec::new());
     let mut fates: Vec<Option<BadRow>> = Vec::with_capacity(rows.len());
-    for (at, row) in rows.into_iter().enumerate() {
+    for (at, row) in rows.iter().enumerate() {
         let mut fate = None;
         match row {
-            Err(bad) => fate = Some(bad),
+            Err(bad) => fate = Some(bad.clone()),
             Ok(change) if tables.is_some_and(|tables| !tables.contains(&change.table)) => {}
-            Ok(change) => match fit(schema, &change) {
+            Ok(change) => match fit(schema, change) {
                 Ok(fits) => {
                     originals.push((at, change));
                     fitted.push(fits);
@@ -236,6 +249,8 @@ pub(super) async fn merge_rows<S: Store>(
         }
     }
     let keys_taken = keys.len();
+    // Columns of a row come after each other: before the sorting most of it is done.
+    keys.dedup();
     let mut keys = sorted(keys);
     keys.dedup();
     let refused = fates.into_iter().enumerate().filter_map(|(at, fate)| Some((at, fate?))).collect();
@@ -243,8 +258,8 @@ pub(super) async fn merge_rows<S: Store>(
 }
 
 /// Without the clock of the sender, so that the row is known again when it comes from somebody else.
-fn refused(code: RowCode, change: Change) -> BadRow {
-    BadRow { code, text: Change { db_version: 0, ..change }.to_json() }
+fn refused(code: RowCode, change: &Change) -> BadRow {
+    BadRow { code, text: Change { db_version: 0, ..change.clone() }.to_json() }
 }
 
 /// Merges, and tries what was refused again as long as that helps: a check over two columns or a trigger may refuse a

@@ -9,6 +9,8 @@ mod doubt;
 mod read;
 mod start;
 
+use std::rc::Rc;
+
 use super::meta::Meta;
 use super::store::{Budget, Rows, Scan, Store, StoreError};
 use crate::rules::{Rule, holds};
@@ -36,10 +38,13 @@ pub enum Job {
         scope: Scope,
     },
     /// Reads an upload for a log: rows of every origin after `after`.
+    ///
+    /// `counts`: what is pending is counted with it, all of it; in the middle of many messages that is known.
     Upload {
         log: SiteId,
         after: i64,
         scope: Scope,
+        counts: bool,
     },
     Apply(Box<Apply>),
     Acked(Box<Acked>),
@@ -96,13 +101,16 @@ pub type KeyPlace = (String, i64);
 #[derive(Debug, Clone, PartialEq)]
 pub struct Apply {
     pub sender: SiteId,
-    pub rows: Vec<Row>,
+    /// Shared: the same rows go into each try.
+    pub rows: Rc<Vec<Row>>,
     pub tables: Option<Vec<String>>,
     pub advance: Advance,
     /// The rows are this log's own message.
     pub log: Option<SiteId>,
     /// Set on an answer of a relay that stores.
     pub durable: Option<Durable>,
+    /// When it came.
+    pub wall_ms: i64,
 }
 
 /// How a message moves *received* of its sender.
@@ -296,7 +304,7 @@ async fn program<S: Store>(store: &mut S, run: &Run, job: &Job) -> Result<Outcom
         Job::Request => read::request(&mut txn).await?,
         Job::Answer { from, scope } => read::answer(&mut txn, from, scope).await?,
         Job::Push { after, scope } => read::push(&mut txn, *after, scope).await?,
-        Job::Upload { log, after, scope } => read::upload(&mut txn, *log, *after, scope).await?,
+        Job::Upload { log, after, scope, .. } => read::upload(&mut txn, *log, *after, scope).await?,
         Job::Apply(apply) => apply::apply(&mut txn, apply).await?,
         Job::Acked(acked) => book::acked(&mut txn, acked).await?,
         Job::Poll { scope } => start::poll(&mut txn, scope.tables.as_ref()).await?,
@@ -311,10 +319,15 @@ async fn program<S: Store>(store: &mut S, run: &Run, job: &Job) -> Result<Outcom
     }
     let count = match job {
         Job::Start { tables, .. } => Some((tables, None)),
-        Job::Push { scope, .. } | Job::Upload { scope, .. } | Job::Poll { scope } | Job::Retry { scope } => {
-            Some((&scope.tables, Some(scope.wall_ms)))
-        }
-        Job::Acked(_) | Job::Apply(_) | Job::Request | Job::Answer { .. } => None,
+        Job::Push { scope, .. }
+        | Job::Upload { scope, counts: true, .. }
+        | Job::Poll { scope }
+        | Job::Retry { scope } => Some((&scope.tables, Some(scope.wall_ms))),
+        Job::Upload { counts: false, .. }
+        | Job::Acked(_)
+        | Job::Apply(_)
+        | Job::Request
+        | Job::Answer { .. } => None,
         Job::CaughtUp { .. } | Job::AcceptAccount { .. } | Job::Digest { .. } | Job::Resync { .. } => None,
     };
     let view = txn.close(count).await?;

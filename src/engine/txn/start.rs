@@ -97,9 +97,9 @@ pub(super) async fn retry<S: Store>(
     }
     let rest = if all { Vec::new() } else { rows.split_off(rows.len().min(PROBED)) };
     let probed = rows.len();
-    let mut merged = merge_rows(txn.store, &schema, tables, rows).await?;
+    let mut merged = merge_rows(txn.store, &schema, tables, &rows).await?;
     if merged.refused.len() < probed {
-        let more = merge_rows(txn.store, &schema, tables, rest).await?;
+        let more = merge_rows(txn.store, &schema, tables, &rest).await?;
         merged.refused.extend(more.refused.into_iter().map(|(at, bad)| (probed + at, bad)));
         merged.keys.extend(more.keys);
     } else {

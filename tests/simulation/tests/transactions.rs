@@ -1,12 +1,13 @@
 //! The transaction programs on the model of cr-sqlite, where a rule is too rare for random worlds.
 
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crsqlite_sync::engine::affinity::Affinity;
 use crsqlite_sync::engine::store::{Budget, StoreError};
 use crsqlite_sync::engine::txn::{
-    self, Acked, Advance, Apply, Complete, Job, Outcome, PullPage, Scope, What,
+    self, Acked, Advance, Apply, Complete, Durable, Job, Outcome, PullPage, Scope, What,
 };
 use crsqlite_sync::wire::{Change, Pk, Place, Run, SiteId, Value};
 use simulator::model::{Database, Op, TableDef};
@@ -79,12 +80,66 @@ fn forward(rows: Vec<Change>, base_version: i64, version: i64) -> Job {
     let place = Place { site_id: LOG, run: Run::new("log").unwrap(), base_version, version };
     Job::Apply(Box::new(Apply {
         sender: DEVICE,
-        rows: rows.into_iter().map(Ok).collect(),
+        rows: Rc::new(rows.into_iter().map(Ok).collect()),
         tables: None,
         advance: Advance::Forward(place),
         log: Some(LOG),
         durable: None,
+        wall_ms: 0,
     }))
+}
+
+/// The first answer of a relay that stores.
+fn answer(rows: Vec<Change>, current: i64) -> Job {
+    let run = Run::new("log").unwrap();
+    Job::Apply(Box::new(Apply {
+        sender: LOG,
+        rows: Rc::new(rows.into_iter().map(Ok).collect()),
+        tables: None,
+        advance: Advance::Answer { run, base: 0, current, head: None, carried: None },
+        log: Some(LOG),
+        durable: Some(Durable { account: None, claimed: None, stored: None }),
+        wall_ms: 7,
+    }))
+}
+
+#[test]
+fn what_a_log_sent_is_not_read_for_uploading_unless_something_else_may_be_among_it() {
+    let mut disk = disk();
+    let view = run(&mut disk, &answer(vec![row("t", 1)], 1)).view;
+    assert_eq!((view.uploaded, view.pending), (view.head, Some(0)));
+    let uploaded = view.uploaded;
+
+    // A row of our own lies before the next one.
+    write(&mut disk, 2);
+    let view = run(&mut disk, &forward(vec![row("t", 3)], 1, 2)).view;
+    assert_eq!((view.uploaded, view.pending), (uploaded, None));
+    let upload = Job::Upload { log: LOG, after: uploaded, scope: scope(), counts: true };
+    let read = run(&mut disk, &upload);
+    let What::Upload { changes, .. } = read.what else { panic!("an upload") };
+    assert!(!changes.is_empty() && changes.iter().all(|change| change.pk == row("t", 2).pk), "{changes:?}");
+    assert_eq!(read.view.pending, Some(changes.len() as u64));
+
+    // A revival zeroes columns here that the log has otherwise.
+    let mut other = self::disk();
+    let before = run(&mut other, &answer(vec![row("t", 1)], 1)).view;
+    let revived = Change { cl: 3, ..row("t", 1) };
+    let view = run(&mut other, &forward(vec![revived], 1, 2)).view;
+    assert!(view.head > before.head && view.uploaded == before.uploaded, "{view:?}");
+}
+
+#[test]
+fn a_log_that_was_up_to_date_still_is_when_it_has_sent_a_row() {
+    let mut disk = disk();
+    run(&mut disk, &answer(vec![row("t", 1)], 1));
+    run(&mut disk, &Job::CaughtUp { wall_ms: 8 });
+    let later = |key, base, wall_ms| match forward(vec![row("t", key)], base, base + 1) {
+        Job::Apply(apply) => Job::Apply(Box::new(Apply { wall_ms, ..*apply })),
+        _ => unreachable!("a forward is applied"),
+    };
+    assert_eq!(run(&mut disk, &later(2, 1, 9)).view.last_synced_at, Some(9));
+    let behind = run(&mut disk, &later(4, 3, 10));
+    assert_eq!(behind.view.last_synced_at, Some(9), "something before it is missing");
 }
 
 #[test]
@@ -92,8 +147,15 @@ fn rows_of_a_forward_that_found_no_room_in_the_quarantine_are_asked_of_the_log_a
     let mut disk = disk();
     let start =
         Advance::Answer { run: Run::new("log").unwrap(), base: 0, current: 5, head: None, carried: None };
-    let answer =
-        Apply { sender: LOG, rows: vec![], tables: None, advance: start, log: Some(LOG), durable: None };
+    let answer = Apply {
+        sender: LOG,
+        rows: Rc::default(),
+        tables: None,
+        advance: start,
+        log: Some(LOG),
+        durable: None,
+        wall_ms: 0,
+    };
     run(&mut disk, &Job::Apply(Box::new(answer)));
 
     let full = run(&mut disk, &forward((0..10_000).map(|n| row("later", n)).collect(), 5, 10_005));
@@ -122,7 +184,7 @@ fn a_refused_row_that_comes_from_two_sides_is_kept_once() {
     let of_the_log = Change { db_version: 77, ..row("later", 1) };
     let answer = Apply {
         sender: LOG,
-        rows: vec![Ok(of_the_log), Ok(row("later", 2))],
+        rows: Rc::new(vec![Ok(of_the_log), Ok(row("later", 2))]),
         tables: None,
         advance: Advance::Answer {
             run: Run::new("log").unwrap(),
@@ -133,6 +195,7 @@ fn a_refused_row_that_comes_from_two_sides_is_kept_once() {
         },
         log: Some(LOG),
         durable: None,
+        wall_ms: 0,
     };
     assert_eq!(run(&mut disk, &Job::Apply(Box::new(answer))).view.quarantined, Some(2));
 }
@@ -150,11 +213,12 @@ fn page(rows: Vec<Change>, asked: Option<&str>, cursor: &str, uploaded: i64) -> 
     };
     Job::Apply(Box::new(Apply {
         sender: SERVER,
-        rows: rows.into_iter().map(Ok).collect(),
+        rows: Rc::new(rows.into_iter().map(Ok).collect()),
         tables: None,
         advance: Advance::Page(page),
         log: Some(SERVER),
         durable: None,
+        wall_ms: 0,
     }))
 }
 
@@ -169,7 +233,7 @@ fn device_with_rows(keys: &[i64]) -> (Disk, Vec<Change>) {
     for key in keys {
         write(&mut disk, *key);
     }
-    let upload = run(&mut disk, &Job::Upload { log: SERVER, after: 0, scope: scope() });
+    let upload = run(&mut disk, &Job::Upload { log: SERVER, after: 0, scope: scope(), counts: true });
     let What::Upload { current, changes, .. } = upload.what else { panic!("an upload") };
     let acked = Acked {
         log: SERVER,
@@ -244,7 +308,7 @@ fn rows_that_were_moved_and_come_back_once_are_no_reason_for_doubt() {
     disk.app(|db| {
         db.run(&Op::Rekey { table: "t".into(), pk: from, to, set: vec![] });
     });
-    let upload = run(&mut disk, &Job::Upload { log: SERVER, after: 1, scope: scope() });
+    let upload = run(&mut disk, &Job::Upload { log: SERVER, after: 1, scope: scope(), counts: true });
     let What::Upload { changes, .. } = upload.what else { panic!("an upload") };
     assert!(changes.iter().any(|change| change.db_version == 1), "the moved column keeps its old version");
     let echo = run(&mut disk, &page(changes, Some("1"), "2", 1));
@@ -292,8 +356,15 @@ fn a_quarantine_that_has_room_again_asks_for_what_found_none() {
     });
     let start =
         Advance::Answer { run: Run::new("log").unwrap(), base: 0, current: 5, head: None, carried: None };
-    let answer =
-        Apply { sender: LOG, rows: vec![], tables: None, advance: start, log: Some(LOG), durable: None };
+    let answer = Apply {
+        sender: LOG,
+        rows: Rc::default(),
+        tables: None,
+        advance: start,
+        log: Some(LOG),
+        durable: None,
+        wall_ms: 0,
+    };
     run(&mut disk, &Job::Apply(Box::new(answer)));
     run(&mut disk, &Job::Poll { scope: scope() });
     let full = run(&mut disk, &forward((0..10_001).map(|n| row("t", n)).collect(), 5, 10_006));

@@ -121,9 +121,13 @@ pub(super) const WORLDS: &[Directed] = &[
         rule: Rule::ResetDropsRanges,
         plan: storing,
         story: |s| {
-            let (a, _) = (s.joins(), s.joins());
+            let (a, b) = (s.joins(), s.joins());
             s.relay().back_up();
             let before = s.state(a);
+            // What the log sends now comes after a row that it does not have yet.
+            s.writes(b, &[insert(2, 2)]);
+            s.until(&["d1 ->", "sync_push"]);
+            s.take_up(b, &["sync_push"]);
             s.writes_and_tells(a, &[insert(1, 1)]); // only the other one has it after this
             s.crashes_back_to(a, &before);
             restored(s);
