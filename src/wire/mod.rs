@@ -29,5 +29,5 @@ pub use message::{
     Body, Cursor, Part, Place, Rejected, Run, SyncAck, SyncError, SyncPush, SyncRequest, SyncResponse,
     cursor_of,
 };
-pub use pk::{KeyColumn, Pk, unpack as unpack_columns};
+pub use pk::{KeyColumn, Pk, unpack as unpack_columns, unpack_next};
 pub use value::Value;

@@ -105,16 +105,24 @@ fn push_bytes(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
 /// The columns of anything that cr-sqlite has packed (`crsql_pack_columns`). `None` unless every byte is
 /// accounted for.
 #[must_use]
-pub fn unpack(bytes: &[u8]) -> Option<Vec<KeyColumn>> {
-    let (&count, mut rest) = bytes.split_first()?;
+pub fn unpack(mut bytes: &[u8]) -> Option<Vec<KeyColumn>> {
+    let columns = unpack_next(&mut bytes)?;
+    bytes.is_empty().then_some(columns)
+}
+
+/// The first of several that stand one after the other; what comes after it is left.
+#[must_use]
+pub fn unpack_next(rest: &mut &[u8]) -> Option<Vec<KeyColumn>> {
+    let (&count, tail) = rest.split_first()?;
+    *rest = tail;
     if count == 0 {
         return None;
     }
     let mut columns = Vec::with_capacity(usize::from(count));
     for _ in 0..count {
-        columns.push(unpack_column(&mut rest)?);
+        columns.push(unpack_column(rest)?);
     }
-    rest.is_empty().then_some(columns)
+    Some(columns)
 }
 
 fn unpack_column(rest: &mut &[u8]) -> Option<KeyColumn> {

@@ -17,7 +17,7 @@ use crate::sorted::SortedMap;
 use crate::web::interop::spawn;
 
 /// How many statements stay prepared. Some texts hold numbers that never come back (the ranges of an upload).
-const MAX_STATEMENTS: usize = 64;
+const MAX_STATEMENTS: usize = 96;
 /// What SQLite takes for a cache where nobody has chosen: so many KiB, negated.
 const SQLITES_CACHE: i64 = -2000;
 
@@ -29,6 +29,8 @@ pub(super) enum Arg<'a> {
     Real(f64),
     /// Without U+0000: SQLite's binding would cut there.
     Text(&'a str),
+    /// The same, for what the statement is likely to be given again.
+    Name(&'a str),
     /// Not empty: the binding would make it NULL.
     Blob(&'a [u8]),
 }
@@ -88,26 +90,77 @@ impl Lease {
     }
 }
 
+/// A statement, and what its parameters are bound to: SQLite keeps that from one run to the next.
+#[derive(Debug)]
+struct Prepared {
+    stmt: Stmt,
+    base: JsValue,
+    bound: Vec<Bound>,
+}
+
+/// What of a binding is remembered, because to bind it again would cost more than to compare.
+#[derive(Debug, Clone, PartialEq)]
+enum Bound {
+    Integer(i64),
+    Name(String),
+    Other,
+}
+
+impl Bound {
+    fn is(&self, arg: &Arg<'_>) -> bool {
+        match (self, arg) {
+            (Bound::Integer(bound), Arg::Integer(value)) => bound == value,
+            (Bound::Name(bound), Arg::Name(name)) => bound == name,
+            _ => false,
+        }
+    }
+}
+
+impl From<&Arg<'_>> for Bound {
+    fn from(arg: &Arg<'_>) -> Self {
+        match *arg {
+            Arg::Integer(value) => Bound::Integer(value),
+            Arg::Name(name) => Bound::Name(name.to_owned()),
+            Arg::Null | Arg::Real(_) | Arg::Text(_) | Arg::Blob(_) => Bound::Other,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Connection {
     db: Database,
     api: Option<Api>,
     handle: JsValue,
     lease: Option<Lease>,
-    statements: SortedMap<String, Stmt>,
+    statements: SortedMap<String, Prepared>,
     /// See [`Connection::keep_journals_in_memory`] and [`Connection::enlarge_cache`].
     tuned: bool,
+    utf8: bool,
 }
 
 impl Connection {
     pub(super) fn new(db: Database) -> Self {
         let handle = db.db();
-        Connection { api: db.api(), handle, db, lease: None, statements: SortedMap::new(), tuned: false }
+        Connection {
+            api: db.api(),
+            handle,
+            db,
+            lease: None,
+            statements: SortedMap::new(),
+            tuned: false,
+            utf8: false,
+        }
     }
 
     /// Values keep their type when they are bound: [`Arg::Real`] stays a REAL.
     pub(super) fn binds_types(&self) -> bool {
         self.api.is_some()
+    }
+
+    /// SQLite holds text as UTF-8: the bytes of a blob can become text, and blobs can be strung together. Not known before
+    /// the first transaction.
+    pub(super) fn is_utf8(&self) -> bool {
+        self.utf8
     }
 
     // ---------------------------------------------------------------------------------------- transaction
@@ -153,7 +206,7 @@ impl Connection {
         if let Some(api) = self.api.clone() {
             // A closed database is noticed here, at the statement: nothing may touch its handle before.
             let alive = match self.prepared("BEGIN IMMEDIATE").await {
-                Ok(stmt) => api.column_count(&stmt).map(drop),
+                Ok(statement) => api.column_count(&statement.base).map(drop),
                 Err(thrown) => Err(thrown),
             };
             if let Err(thrown) = alive {
@@ -168,6 +221,9 @@ impl Connection {
             // A database that refuses is slower, no more.
             let _ = self.keep_journals_in_memory().await;
             let _ = self.enlarge_cache().await;
+            // A build that knows nothing else does not know the pragma.
+            let encoding = self.row("PRAGMA encoding", &[]).await;
+            self.utf8 = encoding.is_ok_and(|row| row.is_none_or(|row| row.at(0).text() == "UTF-8"));
         }
         let begin = if rules::holds(Rule::AppTransaction) { "BEGIN IMMEDIATE" } else { "SAVEPOINT ours" };
         if ours && let Err(thrown) = self.run(begin, &[]).await {
@@ -269,7 +325,7 @@ impl Connection {
     pub(super) async fn forget_statements(&mut self) {
         let Some(lease) = &self.lease else { return };
         for (_, statement) in std::mem::take(&mut self.statements) {
-            if let Ok(finalized) = statement.finalize(lease.tx()) {
+            if let Ok(finalized) = statement.stmt.finalize(lease.tx()) {
                 // The wrapper's own close may have been quicker.
                 let _ = JsFuture::from(finalized).await;
             }
@@ -324,11 +380,12 @@ impl Connection {
         visit: Visit<'_>,
     ) -> Result<(), JsValue> {
         let Some(api) = self.api.clone() else { return self.each_plainly(sql, args, visit).await };
-        let stmt = self.prepared(sql).await?;
-        bind(&api, &stmt, args)?;
-        let outcome = step_through(&api, &stmt, pace, visit).await;
+        let statement = self.prepared(sql).await?;
+        bind(&api, statement, args)?;
+        let stmt = &statement.base;
+        let outcome = step_through(&api, stmt, pace, visit).await;
         // `reset` throws again what `step` threw.
-        let reset = match api.reset(&stmt) {
+        let reset = match api.reset(stmt) {
             Ok(reset) => JsFuture::from(reset).await,
             Err(thrown) => Err(thrown),
         };
@@ -350,18 +407,17 @@ impl Connection {
         Ok(())
     }
 
-    async fn prepared(&mut self, sql: &str) -> Result<JsValue, JsValue> {
-        if let Some(statement) = self.statements.get(sql) {
-            return Ok(statement.base());
+    async fn prepared(&mut self, sql: &str) -> Result<&mut Prepared, JsValue> {
+        if !self.statements.contains_key(sql) {
+            if self.statements.len() >= MAX_STATEMENTS {
+                self.forget_statements().await;
+            }
+            let tx = self.lease.as_ref().map(Lease::tx).ok_or(JsValue::UNDEFINED)?;
+            let stmt: Stmt = JsFuture::from(tx.prepare(sql)?).await?.unchecked_into();
+            let base = stmt.base();
+            self.statements.insert(sql.to_owned(), Prepared { stmt, base, bound: Vec::new() });
         }
-        if self.statements.len() >= MAX_STATEMENTS {
-            self.forget_statements().await;
-        }
-        let tx = self.lease.as_ref().map(Lease::tx).ok_or(JsValue::UNDEFINED)?;
-        let statement: Stmt = JsFuture::from(tx.prepare(sql)?).await?.unchecked_into();
-        let base = statement.base();
-        self.statements.insert(sql.to_owned(), statement);
-        Ok(base)
+        self.statements.get_mut(sql).ok_or(JsValue::UNDEFINED)
     }
 }
 
@@ -380,8 +436,14 @@ async fn step_through(api: &Api, stmt: &JsValue, pace: &mut Pace, visit: Visit<'
     }
 }
 
-fn bind(api: &Api, stmt: &JsValue, args: &[Arg<'_>]) -> Result<(), JsValue> {
-    for (index, arg) in (1..).zip(args) {
+fn bind(api: &Api, statement: &mut Prepared, args: &[Arg<'_>]) -> Result<(), JsValue> {
+    let Prepared { base: stmt, bound, .. } = statement;
+    bound.resize(args.len(), Bound::Other);
+    for ((index, arg), bound) in (1..).zip(args).zip(bound) {
+        if bound.is(arg) {
+            continue;
+        }
+        *bound = Bound::Other;
         match *arg {
             Arg::Null => api.bind_null(stmt, index)?,
             Arg::Integer(value) => match i32::try_from(value) {
@@ -389,9 +451,10 @@ fn bind(api: &Api, stmt: &JsValue, args: &[Arg<'_>]) -> Result<(), JsValue> {
                 Err(_) => api.bind_int64(stmt, index, value)?,
             },
             Arg::Real(value) => api.bind_double(stmt, index, value)?,
-            Arg::Text(text) => api.bind_text(stmt, index, text)?,
-            Arg::Blob(bytes) => api.bind_blob(stmt, index, &Uint8Array::from(bytes))?,
+            Arg::Text(text) | Arg::Name(text) => api.bind_text(stmt, index, text)?,
+            Arg::Blob(bytes) => api.bind_blob(stmt, index, bytes)?,
         };
+        *bound = arg.into();
     }
     Ok(())
 }
@@ -411,7 +474,7 @@ fn plain_arg(arg: &Arg<'_>) -> JsValue {
         Arg::Null => JsValue::NULL,
         Arg::Integer(value) => BigInt::from(value).into(),
         Arg::Real(value) => value.into(),
-        Arg::Text(text) => text.into(),
+        Arg::Text(text) | Arg::Name(text) => text.into(),
         Arg::Blob(bytes) => Uint8Array::from(bytes).into(),
     }
 }

@@ -67,12 +67,8 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     pub(crate) fn bind_text(this: &Api, stmt: &JsValue, index: u32, value: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    pub(crate) fn bind_blob(
-        this: &Api,
-        stmt: &JsValue,
-        index: u32,
-        value: &Uint8Array,
-    ) -> Result<JsValue, JsValue>;
+    pub(crate) fn bind_blob(this: &Api, stmt: &JsValue, index: u32, value: &[u8])
+    -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     pub(crate) fn column_count(this: &Api, stmt: &JsValue) -> Result<u32, JsValue>;
     #[wasm_bindgen(method, catch)]

@@ -18,7 +18,10 @@ const ROWS_PER_STATEMENT: usize = 20;
 
 const COLUMNS: &str =
     "INSERT INTO crsql_changes ([table], pk, cid, val, col_version, db_version, site_id, cl, seq)";
-/// Takes what the typed bindings cannot carry: text with U+0000 or of invalid UTF-8, and empty blobs.
+/// Text of more bytes goes as a blob: the typed binding encodes it character by character in JavaScript, which takes longer
+/// than a statement of its own.
+const LONG_TEXT: usize = 2048;
+/// Takes what the typed bindings cannot carry, or not well: text with U+0000, of invalid UTF-8 or long, and empty blobs.
 const ONE_ODD_ROW: &str = "INSERT INTO crsql_changes \
      ([table], pk, cid, val, col_version, db_version, site_id, cl, seq) SELECT ?1, ?4, ?5, CASE ?9 \
      WHEN 2 THEN CAST(?6 AS REAL) WHEN 3 THEN CAST(?6 AS TEXT) WHEN 5 THEN x'' WHEN 6 THEN '' ELSE ?6 END, \
@@ -44,16 +47,18 @@ pub(super) async fn merge(
     let mut pace = Pace::start();
     let mut rest = rows;
     let mut first = 0;
-    let mut sql = (String::new(), 0);
+    let mut sql = (String::new(), (0, 0));
     keep_tracking(connection).await?;
     while !rest.is_empty() {
-        let (block, after) = rest.split_at(block_length(rest, connection.binds_types()));
-        if let Err(thrown) = merge_block(connection, &mut sql, block).await {
+        let (length, of_key) = block_length(connection, rest);
+        let (block, after) = rest.split_at(length);
+        if let Err(thrown) = merge_block(connection, &mut sql, block, of_key).await {
             recover(connection, thrown).await?;
             for (index, row) in (first..).zip(block) {
                 if block.len() == 1 || !rules::holds(Rule::Bisection) {
                     refused.push((index, RowCode::Refused));
-                } else if let Err(thrown) = merge_block(connection, &mut sql, std::slice::from_ref(row)).await
+                } else if let Err(thrown) =
+                    merge_block(connection, &mut sql, std::slice::from_ref(row), 1).await
                 {
                     recover(connection, thrown).await?;
                     refused.push((index, RowCode::Refused));
@@ -68,46 +73,58 @@ pub(super) async fn merge(
     Ok(refused)
 }
 
-/// How many of the first rows go into one statement: they share table, origin and causal length.
-fn block_length(rows: &[Change], binds_types: bool) -> usize {
-    let Some(first) = rows.first() else { return 0 };
-    if !binds_types {
-        return 1;
+/// How many of the first rows go into one statement: they share table, origin and causal length. And how many in a row
+/// share their key, which is bound once for these: the columns of each key, where they come in an even pattern.
+fn block_length(connection: &Connection, rows: &[Change]) -> (usize, usize) {
+    let Some(first) = rows.first() else { return (0, 1) };
+    if !connection.binds_types() {
+        return (1, 1);
     }
     let alike = |row: &&Change| {
-        row.table == first.table && row.site_id == first.site_id && row.cl == first.cl && bindable(&row.val)
+        row.table == first.table
+            && row.site_id == first.site_id
+            && row.cl == first.cl
+            && bindable(connection, &row.val)
     };
-    rows.iter().take(ROWS_PER_STATEMENT).take_while(alike).count().max(1)
+    let most = rows.iter().take(ROWS_PER_STATEMENT).take_while(alike).count().max(1);
+    let of_key = rows.iter().take(most).take_while(|row| row.pk == first.pk).count().max(1);
+    let of_one_key =
+        |rows: &&[Change]| rows.iter().all(|row| rows.first().is_some_and(|first| first.pk == row.pk));
+    let even = rows.chunks(of_key).take(most / of_key).take_while(of_one_key).count() * of_key;
+    if of_key > 1 && even * 2 >= ROWS_PER_STATEMENT { (even, of_key) } else { (most, 1) }
 }
 
 /// The typed bindings carry the value as it is.
-fn bindable(value: &Value) -> bool {
+fn bindable(connection: &Connection, value: &Value) -> bool {
     match value {
         Value::Null | Value::Integer(_) | Value::Real(_) => true,
-        Value::Text(text) => !text.contains('\0'),
+        Value::Text(text) => !(text.len() > LONG_TEXT && connection.is_utf8() || text.contains('\0')),
         Value::RawText(_) => false,
         Value::Blob(bytes) => !bytes.is_empty(),
     }
 }
 
-/// `sql` is the statement that was used last, and for how many rows it is: mostly the same again.
+/// `sql` is the statement that was used last, and for how many rows it is: mostly the same again. `of_key` rows share a key.
 async fn merge_block(
     connection: &mut Connection,
-    sql: &mut (String, usize),
+    sql: &mut (String, (usize, usize)),
     rows: &[Change],
+    of_key: usize,
 ) -> Result<(), JsValue> {
     let Some(first) = rows.first() else { return Ok(()) };
-    let mut args = vec![Arg::Text(&first.table), origin(&first.site_id), Arg::Integer(first.cl)];
-    for row in rows {
+    let mut args = vec![Arg::Name(&first.table), origin(&first.site_id), Arg::Integer(first.cl)];
+    for (index, row) in rows.iter().enumerate() {
+        if index % of_key == 0 {
+            args.push(Arg::Blob(row.pk.as_bytes()));
+        }
         args.extend([
-            Arg::Blob(row.pk.as_bytes()),
-            Arg::Text(&row.cid),
+            Arg::Name(&row.cid),
             plain_value(&row.val),
             Arg::Integer(row.col_version),
             Arg::Integer(row.seq),
         ]);
     }
-    if rows.len() == 1 && !(connection.binds_types() && bindable(&first.val)) {
+    if rows.len() == 1 && !(connection.binds_types() && bindable(connection, &first.val)) {
         let (kind, value) = odd_value(&first.val);
         if let Some(place) = args.get_mut(5) {
             *place = value;
@@ -118,10 +135,11 @@ async fn merge_block(
     #[cfg(feature = "mutants")]
     if !rules::holds(Rule::BindZero) {
         let version = [", ", &first.db_version.to_string(), ", ?2"].concat();
-        return connection.run(&statement(rows.len()).replace(", 0, ?2", &version), &args).await;
+        return connection.run(&statement(rows.len(), of_key).replace(", 0, ?2", &version), &args).await;
     }
-    if sql.1 != rows.len() {
-        *sql = (statement(rows.len()), rows.len());
+    let shape = (rows.len(), of_key);
+    if sql.1 != shape {
+        *sql = (statement(rows.len(), of_key), shape);
     }
     connection.run(&sql.0, &args).await
 }
@@ -131,10 +149,11 @@ fn origin(site: &SiteId) -> Arg<'_> {
     if !rules::holds(Rule::WholeSiteIds) && site.0 == [0; 16] { Arg::Null } else { Arg::Blob(&site.0) }
 }
 
-fn statement(rows: usize) -> String {
+fn statement(rows: usize, of_key: usize) -> String {
     let row = |index: usize| {
-        let at = 4 + index * 5;
-        format!("?1, ?{}, ?{}, ?{}, ?{}, 0, ?2, ?3, ?{}", at, at + 1, at + 2, at + 3, at + 4)
+        let key = 4 + index / of_key * (1 + of_key * 4);
+        let at = key + 1 + index % of_key * 4;
+        format!("?1, ?{key}, ?{at}, ?{}, ?{}, 0, ?2, ?3, ?{}", at + 1, at + 2, at + 3)
     };
     if rows == 1 && rules::holds(Rule::UndoneStatements) {
         return format!("{COLUMNS} SELECT {}", row(0));
