@@ -7,8 +7,8 @@ import * as contenders from "./contenders.js";
 
 /**
  * `who`: names of contenders.js. `filled` rows are there before the first round; each round brings `rows`, of which `written` (a
- * share) are new values for rows that are there. Resolves with name → milliseconds of each round, and how many changes
- * each round had.
+ * share) are new values for rows that are there. Resolves with name → milliseconds of each round, `held` for those
+ * of ours in which it held the database, and how many changes each round had.
  */
 export async function measure({ who, of, persistent = false, filled = 0, rows, written = 0, rounds }) {
   const made = shape(of);
@@ -22,8 +22,16 @@ export async function measure({ who, of, persistent = false, filled = 0, rows, w
       ...changes(made, { first: (round * old) % Math.max(1, filled - old), rows: old, version: round + 2 }),
       ...changes(made, { first: filled + round * fresh, rows: fresh }),
     ];
-    const runners = Object.entries(running).map(([name, one]) => [name, (round) => one.apply(batch(round + 1))]);
-    const times = await alternate(Object.fromEntries(runners), rounds);
+    const held = [];
+    const run = async (one, round) => {
+      const made = batch(round + 1);
+      one.held?.();
+      const ms = await one.apply(made);
+      if (one.held && round >= 0) held.push(one.held());
+      return ms;
+    };
+    const runners = Object.entries(running).map(([name, one]) => [name, (round) => run(one, round)]);
+    const times = { ...(await alternate(Object.fromEntries(runners), rounds)), held };
     await assertEqual(running, filled + (rounds + 1) * fresh);
     return { times, changes: batch(0).length };
   } finally {

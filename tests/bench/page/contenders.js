@@ -25,10 +25,31 @@ async function timed(work) {
 
 const COLUMNS = `"table", pk, cid, val, col_version, db_version, site_id, cl, seq`;
 
+/** Measures how long whoever asks for the database holds it: from when it is lent until it is given back. */
+function holding(db) {
+  const lend = db.imperativeTx.bind(db);
+  let held = 0;
+  db.imperativeTx = async () => {
+    const [release, tx] = await lend();
+    const began = performance.now();
+    const giveBack = () => {
+      held += performance.now() - began;
+      release();
+    };
+    return [giveBack, tx];
+  };
+  return () => {
+    const ms = held;
+    held = 0;
+    return ms;
+  };
+}
+
 /** The package, through a transport that has the messages already. */
 export async function ours(shape, options) {
   await init();
   const db = await opened(shape, options);
+  const held = holding(db);
   const log = new Log();
   const client = new SyncClient({ db, transport: log.transport(), remoteId: "bench", multiTab: false });
   const errors = [];
@@ -37,6 +58,8 @@ export async function ours(shape, options) {
   await client.waitForFirstSync();
   return {
     db,
+    /** Milliseconds since this was last asked in which the client has held the database. */
+    held,
     /** The log holds these from now on; the client does not know it. */
     give: (changes) => log.add(pages(changes)),
     async take() {
