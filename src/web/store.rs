@@ -7,8 +7,10 @@ mod failure;
 mod merge;
 pub(crate) mod pace;
 mod read;
+mod scan;
 mod schema;
 mod state;
+mod statement;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,11 +19,12 @@ use wasm_bindgen::JsValue;
 
 use crate::engine::store::{Budget, KeptRow, List, Page, Rows, Scan, Schema, Store, StoreError, Stretch};
 use crate::wire::{Change, Pk, RowCode, SiteId};
-use connection::{Arg, Connection};
+use connection::Connection;
 pub(crate) use db::Database;
 use merge::MergeError;
 use read::ReadError;
 pub(crate) use state::{TABLE_PREFIX, site_from_hex, site_to_hex};
+use statement::Arg;
 
 /// What was looked up in this transaction and is still so. Nobody else writes before it ends.
 #[derive(Debug, Default)]
@@ -210,7 +213,7 @@ impl Store for JsStore {
             };
             scan.after = first - 1;
         }
-        let page = read::scan(&mut self.connection, self.own, &scan, budget).await;
+        let page = scan::scan(&mut self.connection, self.own, &scan, budget).await;
         self.found(page).await
     }
 

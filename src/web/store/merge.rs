@@ -6,9 +6,10 @@
 
 use wasm_bindgen::JsValue;
 
-use super::connection::{Arg, Connection};
+use super::connection::Connection;
 use super::failure::blames_the_row;
 use super::pace::Pace;
+use super::statement::Arg;
 use crate::engine::store::StoreError;
 use crate::rules::{self, Rule};
 use crate::wire::{Change, RowCode, SiteId, Value};

@@ -60,7 +60,7 @@ pub(super) async fn columns(
         format!("SELECT name, pk FROM pragma_table_info({}) ORDER BY pk", super::connection::literal(table));
     let rows = connection.rows(&sql, &[]).await?;
     let (key, others): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.at(1).integer() > 0);
-    let names = |rows: Vec<&super::connection::Cells>| rows.iter().map(|row| row.at(0).text()).collect();
+    let names = |rows: Vec<&super::statement::Cells>| rows.iter().map(|row| row.at(0).text()).collect();
     Ok((names(key), names(others)))
 }
 

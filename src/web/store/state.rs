@@ -3,8 +3,9 @@
 
 use wasm_bindgen::JsValue;
 
-use super::connection::{Arg, Connection};
+use super::connection::Connection;
 use super::schema::CLOCKS;
+use super::statement::Arg;
 use crate::engine::store::{KeptRow, List};
 use crate::wire::{RowCode, SiteId};
 
