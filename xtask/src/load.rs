@@ -18,10 +18,7 @@ pub(crate) const LOAD: &str = "load";
 
 /// Builds the relay and its load as the tests have them; returns where they are.
 pub(crate) fn build_for_tests(ws: &Workspace) -> Result<[PathBuf; 2]> {
-    let relay = rust::relay(ws)?;
-    let build = cmd!(cargo(), "build", "--quiet", "--package", LOAD);
-    run::quiet("the relay's load", &build.dir(ws.root()))?;
-    Ok([relay, ws.binary(LOAD)])
+    Ok([rust::relay(ws)?, rust::program(ws, "the relay's load", LOAD)?])
 }
 
 /// Builds the relay and its load, optimised; returns where they are.

@@ -71,33 +71,42 @@ fn without_paths(ws: &Workspace) -> Result<Vec<String>> {
     Ok(cargo_home.chain([remap(&std, "/rust"), remap(ws.root(), "/crsqlite-sync")]).collect())
 }
 
+/// What is built for this machine. wasm-tools only calls a library: it has no tests, and would cost two minutes.
+pub(crate) const NATIVE: [&str; 3] = ["--workspace", "--exclude", "wasm-tools"];
+
 /// Builds the relay. In the dev profile: it is ready in half the time and quick enough for a demo and for tests.
 pub(crate) fn relay(ws: &Workspace) -> Result<PathBuf> {
-    let build = cmd!(cargo(), "build", "--quiet", "--package", RELAY, "--bin", RELAY);
-    let binary = ws.binary(RELAY);
-    run::quiet(&patience("the relay", &binary), &build.dir(ws.root()))?;
-    Ok(binary)
+    program(ws, "the relay", RELAY)
 }
 
 /// Builds the relay with the feature that leaves a rule out. A copy, because cargo gives both the same place: to be built
 /// before the other, which others start from there.
 pub(crate) fn relay_with_mutants(ws: &Workspace) -> Result<PathBuf> {
-    let relay = ["build", "--quiet", "--package", RELAY, "--bin", RELAY, "--features", "mutants"];
     let copy = ws.scratch()?.join(format!("{RELAY}-mutants{}", std::env::consts::EXE_SUFFIX));
-    run::quiet(
-        &patience("the relay for the tests of its rules", &copy),
-        &duct::cmd(cargo(), relay).dir(ws.root()),
-    )?;
+    let what = patience("the relay for the tests of its rules", &copy);
+    build(ws, &what, RELAY, &["--features", "crsqlite-relay/mutants"])?;
     run::copy(&ws.binary(RELAY), &copy)?;
     Ok(copy)
 }
 
 /// Builds the simulator, whose model of cr-sqlite is compared with the package itself.
 pub(crate) fn simulator(ws: &Workspace) -> Result<PathBuf> {
-    let build = cmd!(cargo(), "build", "--quiet", "--package", "simulator", "--bin", "simulator");
-    let binary = ws.binary("simulator");
-    run::quiet(&patience("the simulator", &binary), &build.dir(ws.root()))?;
+    program(ws, "the simulator", "simulator")
+}
+
+/// Builds a program of the workspace; returns where it is.
+pub(crate) fn program(ws: &Workspace, what: &str, name: &str) -> Result<PathBuf> {
+    let binary = ws.binary(name);
+    build(ws, &patience(what, &binary), name, &[])?;
     Ok(binary)
+}
+
+// Of the whole workspace: cargo keeps one build of each crate, and makes it anew for a program that alone would have it with
+// fewer features.
+fn build(ws: &Workspace, what: &str, name: &str, with: &[&str]) -> Result<()> {
+    let of_it = ["--bin", name];
+    let call = ["build", "--quiet"].iter().chain(&NATIVE).chain(&of_it).chain(with);
+    run::quiet(what, &duct::cmd(cargo(), call).dir(ws.root()))
 }
 
 // Tells newcomers that silence is not a hang.

@@ -116,9 +116,6 @@ impl Suite {
     }
 }
 
-/// wasm-tools only calls a library: it has no tests, and building it here would cost two minutes.
-const NATIVE: [&str; 3] = ["--workspace", "--exclude", "wasm-tools"];
-
 fn native(ws: &Workspace) -> Result<Tested> {
     if !cfg!(unix) {
         run::step("PostgreSQL under the relay is tried on Unix only");
@@ -138,7 +135,7 @@ fn over_postgres(ws: &Workspace, postgres: &Path) -> Result<Tested> {
     // These have a database of their own choice.
     let skipped = ["embedded::", "instances::", "crash::"].into_iter().flat_map(|module| ["--skip", module]);
     // Of the whole workspace, for else its crates are built again with fewer features.
-    let call = ["test"].iter().chain(&NATIVE).chain(&["--test", "relay", "--"]).copied().chain(skipped);
+    let call = ["test"].iter().chain(&rust::NATIVE).chain(&["--test", "relay", "--"]).copied().chain(skipped);
     let call = duct::cmd(cargo(), call).dir(ws.root()).env("CRSQLITE_RELAY_TEST_DATABASE", "postgres");
     run::tested("the relay's tests over PostgreSQL", &call.env("PG_BIN", postgres))
 }
@@ -146,7 +143,7 @@ fn over_postgres(ws: &Workspace, postgres: &Path) -> Result<Tested> {
 fn native_once(ws: &Workspace, postgres: Option<&Path>) -> Result<Tested> {
     let nextest = cmd!(cargo(), "nextest", "--version").stdout_null().stderr_null().unchecked().run()?;
     let run = |args: &[&str]| {
-        let call = duct::cmd(cargo(), args.iter().chain(&NATIVE)).dir(ws.root());
+        let call = duct::cmd(cargo(), args.iter().chain(&rust::NATIVE)).dir(ws.root());
         postgres.iter().fold(call, |call, folder| call.env("PG_BIN", folder))
     };
     if !nextest.status.success() {
