@@ -165,7 +165,9 @@ impl Replica {
         let now = self.now.at;
         let Some(upload) = self.conn.as_mut().and_then(|conn| conn.mode.upload_mut()) else { return };
         if upload.sent != base || upload.paused_until.is_some() {
-            return; // read for a window that was closed since
+            // Read for a window that was closed since, or from where there is nothing to be sent any more.
+            upload.more = true;
+            return;
         }
         upload.sent = current.max(base);
         upload.more = upload.sent < head;
